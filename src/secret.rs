@@ -1,0 +1,145 @@
+//! Secrets as types: they cannot be printed, compared with `==` or serialised by accident.
+
+use std::{fmt, fs, io, path::Path};
+
+use secrecy::{ExposeSecret, SecretString};
+
+/// Declares a secret string: `Debug` redacts it, memory is wiped on drop, and [`expose`] is the one way to read it.
+macro_rules! secret_string {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(SecretString);
+
+        impl $name {
+            /// Takes the secret in.
+            pub fn new(secret: impl Into<String>) -> Self {
+                Self(SecretString::from(secret.into()))
+            }
+
+            /// The secret itself. Whoever calls this answers for where it goes.
+            pub fn expose(&self) -> &str {
+                self.0.expose_secret()
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "([redacted])"))
+            }
+        }
+    };
+}
+
+secret_string! {
+    /// The `secret` of a WeChat account (AppSecret).
+    ///
+    /// ```compile_fail
+    /// println!("{}", wxgate::AppSecret::new("0123456789abcdef")); // no `Display`
+    /// ```
+    /// ```compile_fail
+    /// assert!(wxgate::AppSecret::new("a") == wxgate::AppSecret::new("a")); // no `==`
+    /// ```
+    /// ```compile_fail
+    /// fn serialise<T: serde::Serialize>(_: T) {}
+    /// serialise(wxgate::AppSecret::new("a")); // no `Serialize`
+    /// ```
+    AppSecret
+}
+
+secret_string! {
+    /// The `code` that comes back from an authorization. Good for one exchange within five minutes.
+    Code
+}
+
+secret_string! {
+    /// The `access_token` of one user for one account, good for two hours. Not the account's own `access_token`.
+    UserToken
+}
+
+secret_string! {
+    /// The `refresh_token` of one user for one account, good for thirty days.
+    RefreshToken
+}
+
+impl AppSecret {
+    /// Reads the secret from a file; white space around it is ignored.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds nothing.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretSourceError> {
+        let path = path.as_ref();
+        let name = || format!("file {}", path.display());
+        let text = fs::read_to_string(path)
+            .map_err(|cause| SecretSourceError::Unreadable(name(), cause))?;
+        Self::from_text(&text).ok_or_else(|| SecretSourceError::Empty(name()))
+    }
+
+    /// Reads the secret from an environment variable; white space around it is ignored.
+    ///
+    /// # Errors
+    /// When the variable is not set, is not UTF-8, or holds nothing.
+    pub fn from_env(name: &str) -> Result<Self, SecretSourceError> {
+        let text = std::env::var(name).map_err(|cause| {
+            let cause = io::Error::new(io::ErrorKind::NotFound, cause.to_string());
+            SecretSourceError::Unreadable(format!("environment variable {name}"), cause)
+        })?;
+        Self::from_text(&text)
+            .ok_or_else(|| SecretSourceError::Empty(format!("environment variable {name}")))
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self::new(text))
+    }
+}
+
+/// Why a secret could not be had. Names the place, never the content.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretSourceError {
+    /// The place cannot be read.
+    #[error("cannot read the app secret from {0}: {1}")]
+    Unreadable(String, #[source] io::Error),
+    /// The place holds nothing but white space.
+    #[error("the app secret in {0} is empty")]
+    Empty(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w10_a_secret_does_not_show_in_debug_output() {
+        let planted = "planted-7c1f";
+        let printed = format!(
+            "{:?} {:?} {:?} {:?}",
+            AppSecret::new(planted),
+            Code::new(planted),
+            UserToken::new(planted),
+            RefreshToken::new(planted),
+        );
+        assert_eq!(
+            printed,
+            "AppSecret([redacted]) Code([redacted]) UserToken([redacted]) RefreshToken([redacted])"
+        );
+        assert_eq!(Code::new(planted).expose(), planted);
+    }
+
+    #[test]
+    fn a_secret_file_is_trimmed_and_an_empty_one_is_refused_by_name() {
+        let folder = std::env::temp_dir().join(format!("wxgate-secret-{}", uuid::Uuid::new_v4()));
+        fs::create_dir(&folder).unwrap();
+        let good = folder.join("good.txt");
+        let empty = folder.join("empty.txt");
+        fs::write(&good, "0123\n").unwrap();
+        fs::write(&empty, "\n").unwrap();
+
+        assert_eq!(AppSecret::from_file(&good).unwrap().expose(), "0123");
+        let error = AppSecret::from_file(&empty).unwrap_err().to_string();
+        assert!(error.contains("empty.txt") && error.ends_with("is empty"), "{error}");
+        let error = AppSecret::from_file(folder.join("none.txt")).unwrap_err().to_string();
+        assert!(error.contains("none.txt"), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

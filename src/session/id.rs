@@ -1,0 +1,69 @@
+//! The session id: what a browser's cookie holds, and so a secret.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// Names one session. 122 random bits, written as a UUID of version 4. Whoever knows it is that session, so `Debug`
+/// hides it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(Uuid);
+
+impl SessionId {
+    /// A new random id.
+    #[allow(clippy::new_without_default)] // A default would promise that two of them are equal.
+    pub fn new() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// Reads the one form that [`SessionId::expose`] writes: 36 characters, hyphens, lower case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let id = Uuid::try_parse(text).ok()?;
+        let is_canonical = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
+        is_canonical.then_some(Self(id))
+    }
+
+    /// The id as text, for the cookie alone.
+    pub fn expose(&self) -> String {
+        self.0.hyphenated().to_string()
+    }
+
+    /// The id as a number, as a key.
+    pub fn as_u128(&self) -> u128 {
+        self.0.as_u128()
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = SessionId::new();
+        let text = id.expose();
+        assert_eq!(SessionId::parse(&text), Some(id));
+        for other in [
+            text.to_uppercase(),
+            text.replace('-', ""),
+            format!("{{{text}}}"),
+            format!("urn:uuid:{text}"),
+            format!(" {text}"),
+            text[..35].to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(SessionId::parse(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn w10_an_id_does_not_show_in_debug_output() {
+        assert_eq!(format!("{:?}", SessionId::new()), "SessionId([redacted])");
+    }
+}

@@ -1,0 +1,365 @@
+//! The in-process store: bounded caches that forget by themselves.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use moka::{
+    ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
+    sync::Cache,
+};
+
+use super::{
+    id::SessionId,
+    session::{Lifetimes, NewSession, Session},
+    store::{Lookup, OneUse, Store, StoreError},
+    user::{UserChange, UserKey, UserSlot},
+};
+use crate::clock::{Clock, SystemClock, Timestamp};
+
+/// Keeps everything in this process: the fastest store, empty after a restart. Clones share the content.
+///
+/// The caches evict what was used longest ago. moka's own default keeps what is used often and, once full of live
+/// sessions, would drop each new login.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    sessions: Cache<u128, Arc<Session>>,
+    users: Cache<UserKey, Arc<UserSlot>>,
+    used: Cache<OneUse, Timestamp>,
+    app_data: Cache<u128, Arc<[u8]>>,
+    lifetimes: Lifetimes,
+    clock: Arc<dyn Clock>,
+}
+
+/// Builds a [`MemoryStore`] with other bounds than the default ones.
+#[derive(Debug)]
+pub struct MemoryStoreBuilder {
+    lifetimes: Lifetimes,
+    max_sessions: u64,
+    max_users: u64,
+    clock: Arc<dyn Clock>,
+}
+
+impl Default for MemoryStoreBuilder {
+    fn default() -> Self {
+        Self {
+            lifetimes: Lifetimes::default(),
+            max_sessions: 1_000_000,
+            max_users: 1_000_000,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl MemoryStoreBuilder {
+    /// How long sessions live. Default 24 hours idle, 7 days in all.
+    pub fn lifetimes(mut self, lifetimes: Lifetimes) -> Self {
+        self.lifetimes = lifetimes;
+        self
+    }
+
+    /// How many sessions are kept. Default 1,000,000.
+    pub fn max_sessions(mut self, count: u64) -> Self {
+        self.max_sessions = count;
+        self
+    }
+
+    /// How many users are kept. Default 1,000,000.
+    pub fn max_users(mut self, count: u64) -> Self {
+        self.max_users = count;
+        self
+    }
+
+    /// Where the time comes from. Default the machine's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The store.
+    pub fn build(self) -> MemoryStore {
+        let Lifetimes { idle, absolute } = self.lifetimes;
+        let app_data = lru(self.max_sessions).time_to_live(absolute).build();
+        let orphaned = app_data.clone();
+        // What decides is the clock above; moka's own times only free the memory of what nobody asks for any more.
+        MemoryStore {
+            sessions: lru(self.max_sessions)
+                .time_to_live(absolute)
+                .time_to_idle(idle)
+                .eviction_listener(move |id: Arc<u128>, _, _| orphaned.invalidate(&*id))
+                .build(),
+            users: lru(self.max_users)
+                .time_to_idle(absolute)
+                .eviction_listener(|_, slot: Arc<UserSlot>, _| slot.retire())
+                .build(),
+            used: lru(MAX_USED).build(),
+            app_data,
+            lifetimes: self.lifetimes,
+            clock: self.clock,
+        }
+    }
+}
+
+/// One-use records are small, and made only by who holds a pending login.
+const MAX_USED: u64 = 1_000_000;
+
+fn lru<K, V>(capacity: u64) -> moka::sync::CacheBuilder<K, V, Cache<K, V>>
+where
+    K: Eq + std::hash::Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru())
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::builder().build()
+    }
+}
+
+impl MemoryStore {
+    /// A store with the default bounds.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A store whose bounds can be set.
+    pub fn builder() -> MemoryStoreBuilder {
+        MemoryStoreBuilder::default()
+    }
+
+    fn find(&self, id: SessionId) -> Option<Arc<Session>> {
+        let session = self.sessions.get(&id.as_u128())?;
+        let now = self.clock.now();
+        if !session.is_alive(now, &self.lifetimes) {
+            self.sessions.invalidate(&id.as_u128());
+            return None;
+        }
+        if session.touch(now) {
+            // A slot is reached through its sessions, so the cache has to be told that it is in use.
+            self.users.get(session.user().key());
+        }
+        Some(session)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn lifetimes(&self) -> Lifetimes {
+        self.lifetimes
+    }
+
+    fn peek(&self, id: SessionId) -> Lookup {
+        self.find(id).map_or(Lookup::Absent, Lookup::Hit)
+    }
+
+    async fn load(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        Ok(self.find(id))
+    }
+
+    async fn put_user(
+        &self,
+        key: UserKey,
+        change: UserChange,
+    ) -> Result<Arc<UserSlot>, StoreError> {
+        let make = || Arc::new(UserSlot::new(key.clone(), change.clone()));
+        let entry = self.users.entry_by_ref(&key).or_insert_with(make);
+        if !entry.is_fresh() {
+            entry.value().update(&change);
+        }
+        Ok(entry.into_value())
+    }
+
+    async fn create(&self, new: NewSession) -> Result<Arc<Session>, StoreError> {
+        let session = Arc::new(Session::begin(new));
+        self.sessions.insert(session.id().as_u128(), session.clone());
+        Ok(session)
+    }
+
+    async fn remove(&self, id: SessionId) -> Result<(), StoreError> {
+        self.sessions.invalidate(&id.as_u128());
+        self.app_data.invalidate(&id.as_u128());
+        Ok(())
+    }
+
+    async fn remove_all_of(&self, key: &UserKey) -> Result<(), StoreError> {
+        if let Some(slot) = self.users.get(key) {
+            slot.step_epoch();
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, once: OneUse, life: Duration) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let outcome = self.used.entry(once).and_compute_with(|present| match present {
+            Some(entry) if now < *entry.value() => Op::Nop,
+            _ => Op::Put(now + life),
+        });
+        Ok(matches!(outcome, CompResult::Inserted(_) | CompResult::ReplacedWith(_)))
+    }
+
+    async fn load_app_data(&self, id: SessionId) -> Result<Option<Arc<[u8]>>, StoreError> {
+        Ok(self.find(id).and_then(|_| self.app_data.get(&id.as_u128())))
+    }
+
+    async fn save_app_data(&self, id: SessionId, data: Arc<[u8]>) -> Result<bool, StoreError> {
+        if self.find(id).is_none() {
+            return Ok(false);
+        }
+        self.app_data.insert(id.as_u128(), data);
+        // The session may have ended in between; then whoever ended it may have been too early to see this.
+        let kept = self.find(id).is_some();
+        if !kept {
+            self.app_data.invalidate(&id.as_u128());
+        }
+        Ok(kept)
+    }
+
+    async fn remove_app_data(&self, id: SessionId) -> Result<(), StoreError> {
+        self.app_data.invalidate(&id.as_u128());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::ManualClock,
+        wechat::{AppId, OpenId, Scope},
+    };
+
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+
+    struct Fixture {
+        store: MemoryStore,
+        clock: ManualClock,
+    }
+
+    fn fixture(max_users: u64) -> Fixture {
+        let clock = ManualClock::new(Timestamp::from_unix(1_700_000_000));
+        let store = MemoryStore::builder().clock(clock.clone()).max_users(max_users).build();
+        Fixture { store, clock }
+    }
+
+    fn key(openid: &str) -> UserKey {
+        UserKey {
+            appid: AppId::parse("wx0123456789abcdef").unwrap(),
+            openid: OpenId::parse(openid).unwrap(),
+        }
+    }
+
+    impl Fixture {
+        async fn sign_in(&self, openid: &str) -> Arc<Session> {
+            let user = self.store.put_user(key(openid), UserChange::default()).await.unwrap();
+            let signed_in_at = self.clock.now();
+            let new = NewSession { user, scope: Scope::Base, signed_in_at };
+            self.store.create(new).await.unwrap()
+        }
+
+        fn is_signed_in(&self, session: &Session) -> bool {
+            matches!(self.store.peek(session.id()), Lookup::Hit(_))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_lives_on_use_and_ends_when_idle_or_old() {
+        let world = fixture(10);
+        let idle = world.sign_in("o1").await;
+        let used = world.sign_in("o1").await;
+        for _ in 0..7 {
+            world.clock.advance(23 * HOUR);
+            assert!(world.is_signed_in(&used));
+        }
+        assert!(!world.is_signed_in(&idle));
+        world.clock.advance(7 * HOUR); // 168 hours: seven days
+        assert!(!world.is_signed_in(&used));
+    }
+
+    #[tokio::test]
+    async fn one_step_of_the_epoch_ends_all_sessions_of_a_user_and_no_other() {
+        let world = fixture(10);
+        let (first, second) = (world.sign_in("o1").await, world.sign_in("o1").await);
+        let other = world.sign_in("o2").await;
+        world.store.remove_all_of(&key("o1")).await.unwrap();
+        assert!(!world.is_signed_in(&first) && !world.is_signed_in(&second));
+        assert!(world.is_signed_in(&other));
+        let again = world.sign_in("o1").await;
+        assert!(world.is_signed_in(&again) && !world.is_signed_in(&first));
+    }
+
+    #[tokio::test]
+    async fn when_full_the_longest_unused_user_goes_and_never_the_newest() {
+        let world = fixture(100);
+        let mut sessions = Vec::new();
+        for n in 0..100 {
+            sessions.push(world.sign_in(&format!("old{n}")).await);
+        }
+        world.store.users.run_pending_tasks();
+        world.clock.advance(Duration::from_secs(1));
+        for session in &sessions[..50] {
+            assert!(world.is_signed_in(session)); // a use
+        }
+        let mut newest = Vec::new();
+        for n in 0..50 {
+            newest.push(world.sign_in(&format!("new{n}")).await);
+        }
+        world.store.users.run_pending_tasks();
+        assert!(newest.iter().all(|session| world.is_signed_in(session)));
+        assert!(sessions[..50].iter().all(|session| world.is_signed_in(session)));
+        assert!(!sessions[50..].iter().any(|session| world.is_signed_in(session)));
+    }
+
+    #[tokio::test]
+    async fn an_evicted_user_does_not_come_back_with_the_next_sign_in() {
+        let world = fixture(10);
+        let before = world.sign_in("o1").await;
+        world.store.users.invalidate(&key("o1"));
+        world.store.users.run_pending_tasks();
+        assert!(!world.is_signed_in(&before));
+        let after = world.sign_in("o1").await;
+        assert!(world.is_signed_in(&after) && !world.is_signed_in(&before));
+        // Even a session that is begun on the evicted slot is not good.
+        let late = NewSession {
+            user: before.user().clone(),
+            scope: Scope::Base,
+            signed_in_at: world.clock.now(),
+        };
+        let late = world.store.create(late).await.unwrap();
+        assert!(!world.is_signed_in(&late));
+    }
+
+    #[tokio::test]
+    async fn c48_a_claim_has_one_winner_until_it_expires() {
+        let world = fixture(10);
+        let code = || OneUse::exchange(&key("o1").appid, "digest");
+        let claims = (0..50).map(|_| {
+            let store = world.store.clone();
+            tokio::spawn(async move { store.claim(code(), 10 * HOUR).await.unwrap() })
+        });
+        let mut winners = 0;
+        for claim in claims.collect::<Vec<_>>() {
+            winners += usize::from(claim.await.unwrap());
+        }
+        assert_eq!(winners, 1);
+        world.clock.advance(9 * HOUR);
+        assert!(!world.store.claim(code(), HOUR).await.unwrap());
+        world.clock.advance(HOUR);
+        assert!(world.store.claim(code(), HOUR).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn app_data_ends_with_its_session_and_a_late_save_brings_nothing_back() {
+        let world = fixture(10);
+        let session = world.sign_in("o1").await;
+        let data: Arc<[u8]> = Arc::from(&b"cart"[..]);
+        assert!(world.store.save_app_data(session.id(), data.clone()).await.unwrap());
+        assert_eq!(world.store.load_app_data(session.id()).await.unwrap(), Some(data.clone()));
+
+        world.store.remove(session.id()).await.unwrap();
+        assert_eq!(world.store.load_app_data(session.id()).await.unwrap(), None);
+        assert!(!world.store.save_app_data(session.id(), data).await.unwrap());
+        assert_eq!(world.store.load_app_data(session.id()).await.unwrap(), None);
+        assert!(!world.is_signed_in(&session));
+    }
+}

@@ -1,0 +1,26 @@
+//! Who is signed in, and where that is kept.
+//!
+//! A [`Session`] is one browser that signed in: immutable, short, looked up on every request. A [`UserSlot`] is one
+//! user of one account, shared by all of that user's sessions: profile, tokens, and the *epoch*. A session is good
+//! while its slot has the epoch that the session was made with, so signing a user out everywhere is one step of a
+//! number, and a slot that was evicted takes its sessions with it.
+
+#[cfg(feature = "tower-sessions")]
+pub mod app_data;
+pub mod cookie;
+mod id;
+#[cfg(feature = "memory")]
+mod memory;
+mod seal;
+#[allow(clippy::module_inception)] // The session is the one thing in here with that name.
+mod session;
+mod store;
+mod user;
+
+pub use id::SessionId;
+#[cfg(feature = "memory")]
+pub use memory::{MemoryStore, MemoryStoreBuilder};
+pub use seal::{KeyRing, Purpose, Unsealable};
+pub use session::{Lifetimes, NewSession, Session};
+pub use store::{Lookup, OneUse, Store, StoreError};
+pub use user::{Profile, Tokens, UserChange, UserKey, UserRecord, UserSlot};

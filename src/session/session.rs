@@ -1,0 +1,113 @@
+//! One browser that signed in.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    id::SessionId,
+    user::{RETIRED, UserSlot},
+};
+use crate::{clock::Timestamp, wechat::Scope};
+
+/// How long sessions live.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// A session that is not used for this long ends. Default 24 hours.
+    pub idle: Duration,
+    /// A session ends this long after the sign-in, however much it is used. Default 7 days.
+    pub absolute: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        const HOUR: u64 = 60 * 60;
+        Self { idle: Duration::from_secs(24 * HOUR), absolute: Duration::from_secs(7 * 24 * HOUR) }
+    }
+}
+
+/// What a store needs to know to make a session.
+#[derive(Debug)]
+pub struct NewSession {
+    /// The user, as the store gave it.
+    pub user: Arc<UserSlot>,
+    /// What the user granted in this sign-in.
+    pub scope: Scope,
+    /// The moment of the sign-in.
+    pub signed_in_at: Timestamp,
+}
+
+/// One browser that signed in. Nothing of it changes but the time it was last used.
+#[derive(Debug)]
+pub struct Session {
+    id: SessionId,
+    user: Arc<UserSlot>,
+    epoch: u64,
+    scope: Scope,
+    signed_in_at: Timestamp,
+    last_used: AtomicU64,
+}
+
+impl Session {
+    /// A session under a new id, in the user's present epoch.
+    pub fn begin(new: NewSession) -> Self {
+        Self {
+            id: SessionId::new(),
+            epoch: new.user.epoch(),
+            user: new.user,
+            scope: new.scope,
+            signed_in_at: new.signed_in_at,
+            last_used: AtomicU64::new(new.signed_in_at.unix()),
+        }
+    }
+
+    /// The id that the browser's cookie holds.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Whose session it is.
+    pub fn user(&self) -> &Arc<UserSlot> {
+        &self.user
+    }
+
+    /// What the user granted in this sign-in.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The moment of the sign-in.
+    pub fn signed_in_at(&self) -> Timestamp {
+        self.signed_in_at
+    }
+
+    /// The moment at which it ends at the latest.
+    pub fn ends_at(&self, lifetimes: &Lifetimes) -> Timestamp {
+        self.signed_in_at + lifetimes.absolute
+    }
+
+    /// Whether it is still good: in its user's epoch, and within both lifetimes.
+    pub fn is_alive(&self, now: Timestamp, lifetimes: &Lifetimes) -> bool {
+        self.epoch != RETIRED
+            && self.user.epoch() == self.epoch
+            && now.since(self.signed_in_at) < lifetimes.absolute
+            && now.since(self.last_used()) < lifetimes.idle
+    }
+
+    pub(super) fn last_used(&self) -> Timestamp {
+        Timestamp::from_unix(self.last_used.load(Ordering::Relaxed))
+    }
+
+    /// Notes a use. False when one was noted within the same second already.
+    pub(super) fn touch(&self, now: Timestamp) -> bool {
+        let is_news = self.last_used() < now;
+        if is_news {
+            self.last_used.store(now.unix(), Ordering::Relaxed);
+        }
+        is_news
+    }
+}

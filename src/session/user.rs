@@ -1,0 +1,329 @@
+//! One user of one account: what is known of them, shared by all of their sessions.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use http::{HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::{
+    clock::Timestamp,
+    secret::{RefreshToken, UserToken},
+    wechat::{AppId, OpenId, UnionId, Userinfo},
+};
+
+/// `X-WeChat-Subject`: who the user is, in the one form that is used everywhere.
+pub const SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
+/// `X-WeChat-Appid`
+pub const APPID: HeaderName = HeaderName::from_static("x-wechat-appid");
+/// `X-WeChat-Openid`
+pub const OPENID: HeaderName = HeaderName::from_static("x-wechat-openid");
+/// `X-WeChat-Unionid`
+pub const UNIONID: HeaderName = HeaderName::from_static("x-wechat-unionid");
+/// `X-WeChat-Nickname`: percent-encoded UTF-8.
+pub const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
+/// `X-WeChat-Avatar`: a URL.
+pub const AVATAR: HeaderName = HeaderName::from_static("x-wechat-avatar");
+/// `X-Forwarded-User`: the subject again, for apps that know this name.
+pub const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
+
+/// What JavaScript's `decodeURIComponent` and every other decoder undoes.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// A URL keeps its own characters; only what a header cannot hold is encoded.
+const URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');
+
+/// The epoch of a slot that has lost its place in the store. No session of it is good, and random epochs are never 0.
+pub(super) const RETIRED: u64 = 0;
+
+/// Which user of which account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UserKey {
+    /// The account.
+    pub appid: AppId,
+    /// The user, as that account knows them.
+    pub openid: OpenId,
+}
+
+impl fmt::Display for UserKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.appid, self.openid)
+    }
+}
+
+/// What `userinfo` told of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Arbitrary Unicode.
+    pub nickname: Box<str>,
+    /// A URL, where the user has an avatar.
+    pub avatar: Option<Box<str>>,
+}
+
+impl From<Userinfo> for Profile {
+    fn from(user: Userinfo) -> Self {
+        let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+        Self {
+            nickname: user.nickname.into(),
+            avatar: user.headimgurl.filter(is_web).map(Into::into),
+        }
+    }
+}
+
+/// A user's tokens. They stay on the server.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// Opens `userinfo`.
+    pub access: UserToken,
+    /// When `access` ends.
+    pub access_ends_at: Timestamp,
+    /// Gives a new access token.
+    pub refresh: Option<RefreshToken>,
+    /// When `refresh` ends: thirty days after the authorization, which a refresh does not extend.
+    pub refresh_ends_at: Timestamp,
+}
+
+/// What a sign-in or a refresh has learnt. What is `None` leaves the record as it is.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// The user across accounts.
+    pub unionid: Option<UnionId>,
+    /// The profile and the moment it was fetched.
+    pub profile: Option<(Profile, Timestamp)>,
+    /// The tokens of a grant with userinfo scope.
+    pub tokens: Option<Tokens>,
+}
+
+/// What is known of a user at one moment. Replaced whole, never changed.
+#[derive(Debug)]
+pub struct UserRecord {
+    subject: Box<str>,
+    unionid: Option<UnionId>,
+    profile: Option<(Profile, Timestamp)>,
+    tokens: Option<Tokens>,
+    headers: Box<[(HeaderName, HeaderValue)]>,
+}
+
+impl UserRecord {
+    fn new(key: &UserKey, change: UserChange) -> Self {
+        let subject: Box<str> = key.to_string().into();
+        let profile = change.profile.as_ref().map(|(profile, _)| profile);
+        let headers = headers(key, &subject, change.unionid.as_ref(), profile);
+        let UserChange { unionid, profile, tokens } = change;
+        Self { subject, unionid, profile, tokens, headers }
+    }
+
+    fn merged(&self, key: &UserKey, change: &UserChange) -> Self {
+        let change = change.clone();
+        Self::new(
+            key,
+            UserChange {
+                unionid: change.unionid.or_else(|| self.unionid.clone()),
+                profile: change.profile.or_else(|| self.profile.clone()),
+                tokens: change.tokens.or_else(|| self.tokens.clone()),
+            },
+        )
+    }
+
+    /// Who the user is, in the one form that is used everywhere: `appid:openid`.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// The user across accounts, where WeChat told it.
+    pub fn unionid(&self) -> Option<&UnionId> {
+        self.unionid.as_ref()
+    }
+
+    /// Nickname and avatar, once the user has granted them.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref().map(|(profile, _)| profile)
+    }
+
+    /// When the profile was fetched.
+    pub fn fetched_at(&self) -> Option<Timestamp> {
+        self.profile.as_ref().map(|(_, at)| *at)
+    }
+
+    /// The user's tokens, where a grant with userinfo scope gave some.
+    pub fn tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_ref()
+    }
+
+    /// The identity headers of this user, ready to be sent: all but the session's scope.
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+}
+
+fn headers(
+    key: &UserKey,
+    subject: &str,
+    unionid: Option<&UnionId>,
+    profile: Option<&Profile>,
+) -> Box<[(HeaderName, HeaderValue)]> {
+    let nickname = profile.map(|p| utf8_percent_encode(&p.nickname, COMPONENT).to_string());
+    let avatar = profile.and_then(|p| p.avatar.as_deref());
+    let avatar = avatar.map(|url| utf8_percent_encode(url, URL).to_string());
+    [
+        (SUBJECT, Some(subject)),
+        (FORWARDED_USER, Some(subject)),
+        (APPID, Some(key.appid.as_str())),
+        (OPENID, Some(key.openid.as_str())),
+        (UNIONID, unionid.map(UnionId::as_str)),
+        (NICKNAME, nickname.as_deref()),
+        (AVATAR, avatar.as_deref()),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| {
+        // Identifiers were checked and text is encoded, so every value is fit for a header.
+        Some((name, HeaderValue::from_str(value?).ok()?))
+    })
+    .collect()
+}
+
+/// The place of one user of one account. Lives at least as long as the longest session that may use it.
+#[derive(Debug)]
+pub struct UserSlot {
+    key: UserKey,
+    epoch: AtomicU64,
+    record: ArcSwap<UserRecord>,
+    /// Until when nobody needs to try a refresh of the profile.
+    refresh_not_before: AtomicU64,
+}
+
+impl UserSlot {
+    /// A slot in a new epoch.
+    pub fn new(key: UserKey, change: UserChange) -> Self {
+        let record = UserRecord::new(&key, change);
+        Self {
+            key,
+            epoch: AtomicU64::new(random_epoch()),
+            record: ArcSwap::from_pointee(record),
+            refresh_not_before: AtomicU64::new(0),
+        }
+    }
+
+    /// Which user it is.
+    pub fn key(&self) -> &UserKey {
+        &self.key
+    }
+
+    /// What is known of the user now.
+    pub fn record(&self) -> Arc<UserRecord> {
+        self.record.load_full()
+    }
+
+    /// Takes in what was learnt; all sessions of the user see it at once.
+    pub fn update(&self, change: &UserChange) {
+        self.record.rcu(|record| record.merged(&self.key, change));
+    }
+
+    /// The number that a session must have been made with to be good.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Ends all sessions of the user.
+    pub fn step_epoch(&self) {
+        // A retired slot stays retired: an error here means just that.
+        let step = |old| (old != RETIRED).then(random_epoch);
+        self.epoch.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok();
+    }
+
+    /// Ends all sessions of the user for good: the slot has lost its place in the store.
+    pub fn retire(&self) {
+        self.epoch.store(RETIRED, Ordering::Release);
+    }
+
+    /// True for one caller only, who then refreshes the profile; everybody else is refused for `pause`.
+    pub fn claim_refresh(&self, now: Timestamp, pause: Duration) -> bool {
+        self.refresh_not_before
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |not_before| {
+                (now.unix() >= not_before).then(|| (now + pause).unix())
+            })
+            .is_ok()
+    }
+}
+
+fn random_epoch() -> u64 {
+    // A version 4 UUID is the randomness that is at hand; its low half has 62 random bits and a fixed top bit,
+    // so it is never 0.
+    uuid::Uuid::new_v4().as_u64_pair().1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> UserKey {
+        UserKey {
+            appid: AppId::parse("wx0123456789abcdef").unwrap(),
+            openid: OpenId::parse("o6_bmjrPTlm6_2sgVt7hMZOPfL2M").unwrap(),
+        }
+    }
+
+    fn profile(nickname: &str, avatar: Option<&str>) -> UserChange {
+        let profile = Profile { nickname: nickname.into(), avatar: avatar.map(Into::into) };
+        UserChange { profile: Some((profile, Timestamp::from_unix(1))), ..UserChange::default() }
+    }
+
+    fn header(slot: &UserSlot, name: &HeaderName) -> Option<String> {
+        let record = slot.record();
+        let (_, value) = record.headers().iter().find(|(n, _)| n == name)?;
+        Some(value.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn w11_any_nickname_is_fit_for_a_header() {
+        let slot = UserSlot::new(key(), profile("小明 😀\r\nX-Evil: 1\u{0}", None));
+        assert_eq!(
+            header(&slot, &NICKNAME).unwrap(),
+            "%E5%B0%8F%E6%98%8E%20%F0%9F%98%80%0D%0AX-Evil%3A%201%00"
+        );
+        let slot =
+            UserSlot::new(key(), profile("", Some("https://wx.example.com/头像\n\"/132?a=%20")));
+        assert_eq!(header(&slot, &NICKNAME).unwrap(), "");
+        assert_eq!(
+            header(&slot, &AVATAR).unwrap(),
+            "https://wx.example.com/%E5%A4%B4%E5%83%8F%0A%22/132?a=%20"
+        );
+    }
+
+    #[test]
+    fn what_a_sign_in_does_not_tell_stays_known() {
+        let slot = UserSlot::new(key(), profile("小明", None));
+        slot.update(&UserChange { unionid: UnionId::parse("o1").ok(), ..UserChange::default() });
+        assert_eq!(&*slot.record().profile().unwrap().nickname, "小明");
+        assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
+        slot.update(&profile("小红", None));
+        assert_eq!(&*slot.record().profile().unwrap().nickname, "小红");
+        assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
+    }
+
+    #[test]
+    fn c32_the_subject_is_the_same_everywhere() {
+        let slot = UserSlot::new(key(), UserChange::default());
+        let subject = "wx0123456789abcdef:o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
+        assert_eq!(slot.record().subject(), subject);
+        assert_eq!(slot.key().to_string(), subject);
+        assert_eq!(header(&slot, &SUBJECT).as_deref(), Some(subject));
+        assert_eq!(header(&slot, &FORWARDED_USER).as_deref(), Some(subject));
+    }
+
+    #[test]
+    fn one_caller_at_a_time_may_refresh() {
+        let slot = UserSlot::new(key(), UserChange::default());
+        let pause = Duration::from_secs(60);
+        let at = Timestamp::from_unix;
+        assert!(slot.claim_refresh(at(100), pause));
+        assert!(!slot.claim_refresh(at(159), pause));
+        assert!(slot.claim_refresh(at(160), pause));
+    }
+}

@@ -1,0 +1,264 @@
+//! The four `/sns` calls over HTTP, with the limits that keep a single-use code single-use.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use reqwest::Response;
+
+use super::{
+    endpoints::Endpoints,
+    error::{AnswerFault, Call, ClientBuildError, Error, Kind, Reaction},
+    types::{Account, Grant, Lang, OpenId, Userinfo},
+    wire::Answer,
+};
+use crate::secret::{Code, RefreshToken, UserToken};
+
+/// An answer is a few hundred bytes; anything above this is not WeChat's.
+const LARGEST_ANSWER: usize = 64 * 1024;
+
+/// A client for the platform. Clones share connections.
+///
+/// Connecting takes at most 2 s and a call at most 5 s. Redirects are not followed and proxies of the
+/// environment are not used. A call goes to the next API host where none could be connected to; an exchange
+/// is otherwise never repeated, whatever became of it, because its code is burned by the first try.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    endpoints: Arc<Endpoints>,
+    /// The host that answered last. Going back to a dead one would cost every call its connect timeout.
+    preferred: Arc<AtomicUsize>,
+    backoff: Backoff,
+}
+
+/// How often, and how far apart, a call is repeated that WeChat was too busy to answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// How many times a call is made in all. Default 3.
+    pub tries: u32,
+    /// The pause before the second try; it doubles before each further one. Default 200 ms.
+    pub first: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { tries: 3, first: Duration::from_millis(200) }
+    }
+}
+
+/// Builds a [`Client`] with other limits than the default ones.
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    endpoints: Endpoints,
+    backoff: Backoff,
+    connect_timeout: Duration,
+    timeout: Duration,
+}
+
+impl ClientBuilder {
+    /// How often a busy answer is retried.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// How long connecting may take. Default 2 s.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long a whole call may take. Default 5 s.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.timeout = limit;
+        self
+    }
+
+    /// The client.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn build(self) -> Result<Client, ClientBuildError> {
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls())
+            .connect_timeout(self.connect_timeout)
+            .timeout(self.timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .no_proxy()
+            .http1_only()
+            .user_agent(concat!("wxgate/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(reqwest::Error::without_url)?;
+        Ok(Client {
+            http,
+            endpoints: Arc::new(self.endpoints),
+            preferred: Arc::default(),
+            backoff: self.backoff,
+        })
+    }
+}
+
+/// The root certificates are compiled in, so that an image without a certificate folder works too.
+fn tls() -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+impl Client {
+    /// A client with the default limits.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(endpoints: Endpoints) -> Result<Self, ClientBuildError> {
+        Self::builder(endpoints).build()
+    }
+
+    /// A client whose limits can be set.
+    pub fn builder(endpoints: Endpoints) -> ClientBuilder {
+        ClientBuilder {
+            endpoints,
+            backoff: Backoff::default(),
+            connect_timeout: Duration::from_secs(2),
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// The addresses in use.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Exchanges a code for the user's openid and tokens. One try: the code is burned by it.
+    pub async fn exchange(&self, account: &Account, code: &Code) -> Result<Grant, Error> {
+        let query = [
+            ("appid", account.appid().as_str()),
+            ("secret", account.secret().expose()),
+            ("code", code.expose()),
+            ("grant_type", "authorization_code"),
+        ];
+        let answer = self.call(Call::Exchange, "/sns/oauth2/access_token", &query).await;
+        answer.and_then(|answer| answer.grant().map_err(|kind| Error::new(Call::Exchange, kind)))
+    }
+
+    /// Exchanges a refresh token for a fresh access token. A busy platform is asked again, see [`Backoff`].
+    pub async fn refresh(&self, account: &Account, token: &RefreshToken) -> Result<Grant, Error> {
+        let query = [
+            ("appid", account.appid().as_str()),
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token.expose()),
+        ];
+        let answer = self.patient_call(Call::Refresh, "/sns/oauth2/refresh_token", &query).await;
+        answer.and_then(|answer| answer.grant().map_err(|kind| Error::new(Call::Refresh, kind)))
+    }
+
+    /// Fetches the user's nickname and avatar. A busy platform is asked again, see [`Backoff`].
+    ///
+    /// # Errors
+    /// Also when the answer is about another user than `openid`.
+    pub async fn userinfo(
+        &self,
+        token: &UserToken,
+        openid: &OpenId,
+        lang: Lang,
+    ) -> Result<Userinfo, Error> {
+        let query = [
+            ("access_token", token.expose()),
+            ("openid", openid.as_str()),
+            ("lang", lang.as_str()),
+        ];
+        let answer = self.patient_call(Call::Userinfo, "/sns/userinfo", &query).await?;
+        let fail = |kind| Error::new(Call::Userinfo, kind);
+        let user = answer.userinfo().map_err(fail)?;
+        if user.openid != *openid {
+            return Err(fail(Kind::Answer(AnswerFault::OtherUser)));
+        }
+        Ok(user)
+    }
+
+    /// Whether an access token is still good for this user.
+    pub async fn auth(&self, token: &UserToken, openid: &OpenId) -> Result<bool, Error> {
+        let query = [("access_token", token.expose()), ("openid", openid.as_str())];
+        match self.patient_call(Call::Auth, "/sns/auth", &query).await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.kind() {
+                Kind::Refused(code, _) if code.is_dead_token() => Ok(false),
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn patient_call(
+        &self,
+        call: Call,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Answer, Error> {
+        let mut pause = self.backoff.first;
+        let mut tries = 1;
+        loop {
+            match self.call(call, path, query).await {
+                Err(error) if tries < self.backoff.tries && is_busy(&error) => {
+                    tracing::debug!(call = call.as_str(), tries, %error, "asking again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                    tries += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// One call, on the first host that can be connected to.
+    async fn call(&self, call: Call, path: &str, query: &[(&str, &str)]) -> Result<Answer, Error> {
+        let hosts = self.endpoints.api();
+        let preferred = self.preferred.load(Ordering::Relaxed);
+        for turn in 0..hosts.len() {
+            let index = (preferred + turn) % hosts.len();
+            let url = url::Url::parse_with_params(&format!("{}{path}", hosts[index]), query)
+                .expect("an endpoint is a checked origin");
+            match self.http.get(url).send().await {
+                // Nothing was sent, so even a code is still good at the next host.
+                Err(error) if error.is_connect() => {
+                    tracing::warn!(call = call.as_str(), host = hosts[index], "host unreachable");
+                }
+                Err(_) => return Err(Error::new(call, Kind::Interrupted)),
+                Ok(response) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return read(response).await.map_err(|kind| Error::new(call, kind));
+                }
+            }
+        }
+        Err(Error::new(call, Kind::Unreachable))
+    }
+}
+
+/// Only WeChat's own "busy" is worth asking again at once: a lost connection has used up the user's patience.
+fn is_busy(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Refused(..)) && error.reaction() == Reaction::Retry
+}
+
+async fn read(mut response: Response) -> Result<Answer, Kind> {
+    if !response.status().is_success() {
+        return Err(Kind::Answer(AnswerFault::Status(response.status().as_u16())));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| Kind::Interrupted)? {
+        if body.len() + chunk.len() > LARGEST_ANSWER {
+            return Err(Kind::Answer(AnswerFault::TooLarge));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Answer::read(&body)
+}

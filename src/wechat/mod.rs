@@ -1,0 +1,32 @@
+//! A client for WeChat's login: the authorize URL and the four `/sns` calls. Knows nothing of sessions or of serving HTTP.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use wxgate::wechat::{Account, AuthorizeUrl, Client, Endpoints, Lang, Scope};
+//! use wxgate::{AppSecret, Code};
+//!
+//! let account = Account::official_account("wx0123456789abcdef", AppSecret::from_env("WXGATE_SECRET")?)?;
+//! let client = Client::new(Endpoints::default())?;
+//!
+//! let url = AuthorizeUrl::new(&account, "https://h5.example.com/back", Scope::Userinfo, "a1B2c3")
+//!     .build(client.endpoints())?;
+//! // ... the browser goes to `url` and comes back with a code ...
+//! let grant = client.exchange(&account, &Code::new("071AdBVI1ZHOd509MKUI1jwjVI1AdBVV")).await?;
+//! let user = client.userinfo(&grant.access_token, &grant.openid, Lang::ZhCn).await?;
+//! # Ok(()) }
+//! ```
+
+mod authorize;
+mod client;
+mod endpoints;
+mod error;
+mod types;
+mod wire;
+
+pub use authorize::{AuthorizeUrl, InvalidAuthorizeUrl};
+pub use client::{Backoff, Client, ClientBuilder};
+pub use endpoints::{Endpoints, InvalidEndpoint};
+pub use error::{AnswerFault, Call, ClientBuildError, ErrCode, Error, Fault, Kind, Reaction, Rid};
+pub use types::{
+    Account, AccountKind, AppId, Grant, InvalidId, Lang, OpenId, Scope, UnionId, Userinfo,
+};

@@ -1,0 +1,184 @@
+//! Reads WeChat's answers: JSON that may hold raw control characters, broken UTF-8, and numbers written as strings.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{
+    error::{AnswerFault, ErrCode, Kind, Rid},
+    types::{Grant, InvalidId, OpenId, Scope, UnionId, Userinfo},
+};
+use crate::secret::{RefreshToken, UserToken};
+
+/// What WeChat gives an access token; used where an answer does not say.
+const TOKEN_LIFE: u64 = 7200;
+
+/// An answer that carries no error code, or code 0.
+#[derive(Debug)]
+pub(super) struct Answer(Map<String, Value>);
+
+impl Answer {
+    /// Reads a body, whatever content type it came with.
+    pub(super) fn read(body: &[u8]) -> Result<Self, Kind> {
+        let text = escape_control_characters(&String::from_utf8_lossy(body));
+        let Ok(Value::Object(fields)) = serde_json::from_str(&text) else {
+            return Err(Kind::Answer(AnswerFault::NotAnObject));
+        };
+        let answer = Self(fields);
+        match answer.errcode()? {
+            0 => Ok(answer),
+            code => {
+                let rid = answer.text("errmsg").and_then(Rid::find);
+                Err(Kind::Refused(ErrCode::new(code), rid))
+            }
+        }
+    }
+
+    pub(super) fn grant(&self) -> Result<Grant, Kind> {
+        Ok(Grant {
+            openid: self.openid()?,
+            unionid: self.unionid()?,
+            scope: Scope::widest(self.text("scope").unwrap_or_default()),
+            access_token: UserToken::new(self.required("access_token")?),
+            refresh_token: self.nonempty("refresh_token").map(RefreshToken::new),
+            expires_in: Duration::from_secs(match self.number("expires_in") {
+                Some(seconds) => u64::try_from(seconds).map_err(|_| field("expires_in"))?,
+                None => TOKEN_LIFE,
+            }),
+            is_snapshot_user: self.is_snapshot_user(),
+        })
+    }
+
+    pub(super) fn userinfo(&self) -> Result<Userinfo, Kind> {
+        let text = |name| self.text(name).unwrap_or_default().to_owned();
+        let privilege = self.0.get("privilege").and_then(Value::as_array);
+        Ok(Userinfo {
+            openid: self.openid()?,
+            unionid: self.unionid()?,
+            nickname: text("nickname"),
+            headimgurl: self.nonempty("headimgurl").map(str::to_owned),
+            sex: self.number("sex").and_then(|sex| u8::try_from(sex).ok()).unwrap_or_default(),
+            language: text("language"),
+            city: text("city"),
+            province: text("province"),
+            country: text("country"),
+            privilege: privilege
+                .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                .unwrap_or_default(),
+        })
+    }
+
+    fn openid(&self) -> Result<OpenId, Kind> {
+        OpenId::parse(self.required("openid")?).map_err(|InvalidId { .. }| field("openid"))
+    }
+
+    fn unionid(&self) -> Result<Option<UnionId>, Kind> {
+        let parse = |text| UnionId::parse(text).map_err(|InvalidId { .. }| field("unionid"));
+        self.nonempty("unionid").map(parse).transpose()
+    }
+
+    /// Anything but an absent or a zero value says yes: a snapshot user who is believed would be somebody else.
+    fn is_snapshot_user(&self) -> bool {
+        match self.0.get("is_snapshotuser") {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Some(Value::String(text)) => !matches!(text.trim(), "" | "0"),
+            Some(_) => true,
+        }
+    }
+
+    fn errcode(&self) -> Result<i64, Kind> {
+        match self.0.get("errcode") {
+            None | Some(Value::Null) => Ok(0),
+            Some(_) => self.number("errcode").ok_or_else(|| field("errcode")),
+        }
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        match self.0.get(name)? {
+            Value::Number(number) => number.as_i64(),
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
+    fn nonempty(&self, name: &str) -> Option<&str> {
+        self.text(name).filter(|text| !text.is_empty())
+    }
+
+    fn required(&self, name: &'static str) -> Result<&str, Kind> {
+        self.nonempty(name).ok_or_else(|| field(name))
+    }
+}
+
+fn field(name: &'static str) -> Kind {
+    Kind::Answer(AnswerFault::Field(name))
+}
+
+/// Writes raw control characters inside strings as JSON wants them; between values, JSON takes only white space.
+fn escape_control_characters(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut in_string = false;
+    let mut escaped = false;
+    for c in text.chars() {
+        if in_string && c.is_ascii_control() && c != '\u{7f}' {
+            // After a backslash the pair means nothing: the backslash becomes one of its own.
+            out.push_str(if escaped { "\\" } else { "" });
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            escaped = false;
+            continue;
+        }
+        match c {
+            '"' if !escaped => in_string = !in_string,
+            _ => {}
+        }
+        escaped = in_string && c == '\\' && !escaped;
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w08_raw_control_characters_are_read_where_json_forbids_them() {
+        let escape = escape_control_characters;
+        assert_eq!(escape("{\"a\":\"x\u{14}\u{7}y\"}"), "{\"a\":\"x\\u0014\\u0007y\"}");
+        assert_eq!(escape("{\n\t\"a\": \"\\\"\n\"}"), "{\n\t\"a\": \"\\\"\\u000a\"}");
+        for tricky in ["{\"a\":\"\\\n\"}", "{\"a\":\"\\\\\n\"}", "{\"a\":\"\\\\\\\"\t\"}"] {
+            assert!(serde_json::from_str::<Value>(&escape(tricky)).is_ok(), "{tricky:?}");
+        }
+        let plain = r#"{"nickname":"名字 \"quoted\" \\ \u0041","sex":0}"#;
+        assert_eq!(escape(plain), plain);
+    }
+
+    #[test]
+    fn w06_anything_that_may_mean_a_snapshot_user_does() {
+        let flag = |value: &str| {
+            let body = format!(r#"{{"access_token":"t","openid":"o1","is_snapshotuser":{value}}}"#);
+            Answer::read(body.as_bytes()).unwrap().grant().unwrap().is_snapshot_user
+        };
+        for yes in ["1", "\"1\"", "true", "2", "[]", "1.0"] {
+            assert!(flag(yes), "{yes}");
+        }
+        for no in ["0", "\"0\"", "false", "null", "\"\""] {
+            assert!(!flag(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn w08_what_is_not_an_object_is_an_error_and_not_a_panic() {
+        for bad in
+            ["", "null", "[]", "\"x\"", "<html>", "{", "{\"a\":\"", "\u{0}", "{\"errcode\":{}}"]
+        {
+            assert!(matches!(Answer::read(bad.as_bytes()), Err(Kind::Answer(_))), "{bad:?}");
+        }
+        assert!(Answer::read(b"{}").is_ok());
+    }
+}
