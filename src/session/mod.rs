@@ -23,4 +23,4 @@ pub use memory::{MemoryStore, MemoryStoreBuilder};
 pub use seal::{KeyRing, Purpose, Unsealable};
 pub use session::{Lifetimes, NewSession, Session};
 pub use store::{Lookup, OneUse, Store, StoreError};
-pub use user::{Profile, Tokens, UserChange, UserKey, UserRecord, UserSlot};
+pub use user::{Profile, TokenChange, Tokens, UserChange, UserKey, UserRecord, UserSlot};

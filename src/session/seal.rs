@@ -43,6 +43,9 @@ struct Key {
 }
 
 impl KeyRing {
+    /// How many bytes sealing adds, before they are written as base64url.
+    pub const OVERHEAD: usize = KEY_ID + NONCE + 16;
+
     /// A ring with one random key, good for as long as this process lives.
     pub fn random() -> Self {
         let (mut id, mut key) = ([0; KEY_ID], [0; 32]);

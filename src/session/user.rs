@@ -20,19 +20,19 @@ use crate::{
 };
 
 /// `X-WeChat-Subject`: who the user is, in the one form that is used everywhere.
-pub const SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
+pub(crate) const SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
 /// `X-WeChat-Appid`
-pub const APPID: HeaderName = HeaderName::from_static("x-wechat-appid");
+pub(crate) const APPID: HeaderName = HeaderName::from_static("x-wechat-appid");
 /// `X-WeChat-Openid`
-pub const OPENID: HeaderName = HeaderName::from_static("x-wechat-openid");
+pub(crate) const OPENID: HeaderName = HeaderName::from_static("x-wechat-openid");
 /// `X-WeChat-Unionid`
-pub const UNIONID: HeaderName = HeaderName::from_static("x-wechat-unionid");
+pub(crate) const UNIONID: HeaderName = HeaderName::from_static("x-wechat-unionid");
 /// `X-WeChat-Nickname`: percent-encoded UTF-8.
-pub const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
+pub(crate) const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
 /// `X-WeChat-Avatar`: a URL.
-pub const AVATAR: HeaderName = HeaderName::from_static("x-wechat-avatar");
+pub(crate) const AVATAR: HeaderName = HeaderName::from_static("x-wechat-avatar");
 /// `X-Forwarded-User`: the subject again, for apps that know this name.
-pub const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
+pub(crate) const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 
 /// What JavaScript's `decodeURIComponent` and every other decoder undoes.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -97,7 +97,19 @@ pub struct UserChange {
     /// The profile and the moment it was fetched.
     pub profile: Option<(Profile, Timestamp)>,
     /// The tokens of a grant with userinfo scope.
-    pub tokens: Option<Tokens>,
+    pub tokens: TokenChange,
+}
+
+/// What becomes of a user's tokens.
+#[derive(Clone, Debug, Default)]
+pub enum TokenChange {
+    /// They stay.
+    #[default]
+    Keep,
+    /// These take their place.
+    Replace(Tokens),
+    /// They are dead.
+    Forget,
 }
 
 /// What is known of a user at one moment. Replaced whole, never changed.
@@ -111,24 +123,18 @@ pub struct UserRecord {
 }
 
 impl UserRecord {
-    fn new(key: &UserKey, change: UserChange) -> Self {
+    fn new(key: &UserKey, old: Option<&Self>, change: UserChange) -> Self {
         let subject: Box<str> = key.to_string().into();
-        let profile = change.profile.as_ref().map(|(profile, _)| profile);
-        let headers = headers(key, &subject, change.unionid.as_ref(), profile);
-        let UserChange { unionid, profile, tokens } = change;
+        let unionid = change.unionid.or_else(|| old?.unionid.clone());
+        let profile = change.profile.or_else(|| old?.profile.clone());
+        let tokens = match change.tokens {
+            TokenChange::Keep => old.and_then(|old| old.tokens.clone()),
+            TokenChange::Replace(tokens) => Some(tokens),
+            TokenChange::Forget => None,
+        };
+        let shown = profile.as_ref().map(|(profile, _)| profile);
+        let headers = headers(key, &subject, unionid.as_ref(), shown);
         Self { subject, unionid, profile, tokens, headers }
-    }
-
-    fn merged(&self, key: &UserKey, change: &UserChange) -> Self {
-        let change = change.clone();
-        Self::new(
-            key,
-            UserChange {
-                unionid: change.unionid.or_else(|| self.unionid.clone()),
-                profile: change.profile.or_else(|| self.profile.clone()),
-                tokens: change.tokens.or_else(|| self.tokens.clone()),
-            },
-        )
     }
 
     /// Who the user is, in the one form that is used everywhere: `appid:openid`.
@@ -201,7 +207,7 @@ pub struct UserSlot {
 impl UserSlot {
     /// A slot in a new epoch.
     pub fn new(key: UserKey, change: UserChange) -> Self {
-        let record = UserRecord::new(&key, change);
+        let record = UserRecord::new(&key, None, change);
         Self {
             key,
             epoch: AtomicU64::new(random_epoch()),
@@ -222,7 +228,7 @@ impl UserSlot {
 
     /// Takes in what was learnt; all sessions of the user see it at once.
     pub fn update(&self, change: &UserChange) {
-        self.record.rcu(|record| record.merged(&self.key, change));
+        self.record.rcu(|old| UserRecord::new(&self.key, Some(old), change.clone()));
     }
 
     /// The number that a session must have been made with to be good.

@@ -12,7 +12,7 @@ use reqwest::Response;
 
 use super::{
     endpoints::Endpoints,
-    error::{AnswerFault, Call, ClientBuildError, Error, Kind, Reaction},
+    error::{AnswerFault, Call, Error, Kind, Reaction},
     types::{Account, Grant, Lang, OpenId, Userinfo},
     wire::Answer,
 };
@@ -79,10 +79,7 @@ impl ClientBuilder {
     }
 
     /// The client.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up.
-    pub fn build(self) -> Result<Client, ClientBuildError> {
+    pub fn build(self) -> Client {
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls())
             .connect_timeout(self.connect_timeout)
@@ -94,13 +91,13 @@ impl ClientBuilder {
             .http1_only()
             .user_agent(concat!("wxgate/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(reqwest::Error::without_url)?;
-        Ok(Client {
+            .expect("TLS is set up already, and nothing else of this can fail");
+        Client {
             http,
             endpoints: Arc::new(self.endpoints),
             preferred: Arc::default(),
             backoff: self.backoff,
-        })
+        }
     }
 }
 
@@ -118,10 +115,7 @@ fn tls() -> rustls::ClientConfig {
 
 impl Client {
     /// A client with the default limits.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up.
-    pub fn new(endpoints: Endpoints) -> Result<Self, ClientBuildError> {
+    pub fn new(endpoints: Endpoints) -> Self {
         Self::builder(endpoints).build()
     }
 
@@ -231,7 +225,7 @@ impl Client {
             match self.http.get(url).send().await {
                 // Nothing was sent, so even a code is still good at the next host.
                 Err(error) if error.is_connect() => {
-                    tracing::warn!(call = call.as_str(), host = hosts[index], "host unreachable");
+                    tracing::warn!(call = call.as_str(), host = %hosts[index], "host unreachable");
                 }
                 Err(_) => return Err(Error::new(call, Kind::Interrupted)),
                 Ok(response) => {

@@ -316,11 +316,6 @@ static TABLE: &[Entry] = {
     ]
 };
 
-/// A client that cannot be made: the TLS set-up of this machine is broken.
-#[derive(Debug, thiserror::Error)]
-#[error("the client for wechat cannot be made: {0}")]
-pub struct ClientBuildError(#[from] pub(super) reqwest::Error);
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@
 //! use wxgate::{AppSecret, Code};
 //!
 //! let account = Account::official_account("wx0123456789abcdef", AppSecret::from_env("WXGATE_SECRET")?)?;
-//! let client = Client::new(Endpoints::default())?;
+//! let client = Client::new(Endpoints::default());
 //!
 //! let url = AuthorizeUrl::new(&account, "https://h5.example.com/back", Scope::Userinfo, "a1B2c3")
 //!     .build(client.endpoints())?;
@@ -25,8 +25,8 @@ mod wire;
 
 pub use authorize::{AuthorizeUrl, InvalidAuthorizeUrl};
 pub use client::{Backoff, Client, ClientBuilder};
-pub use endpoints::{Endpoints, InvalidEndpoint};
-pub use error::{AnswerFault, Call, ClientBuildError, ErrCode, Error, Fault, Kind, Reaction, Rid};
+pub use endpoints::Endpoints;
+pub use error::{AnswerFault, Call, ErrCode, Error, Fault, Kind, Reaction, Rid};
 pub use types::{
     Account, AccountKind, AppId, Grant, InvalidId, Lang, OpenId, Scope, UnionId, Userinfo,
 };

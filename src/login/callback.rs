@@ -1,0 +1,317 @@
+//! The way back from WeChat: one exchange for each sign-in, however often the browser comes.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderValue, Uri, request::Parts};
+use moka::{policy::EvictionPolicy, sync::Cache};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use url::form_urlencoded;
+
+use super::{
+    attempt::{Attempt, LIFE, Progress, State},
+    gate::Gate,
+    pages::Page,
+    respond::Reply,
+    return_to::ReturnTo,
+    sign_in::{self, Proof},
+};
+use crate::{
+    secret::Code,
+    session::{OneUse, Session, SessionId, StoreError},
+    wechat::{AppId, ErrCode, Error, Kind, Reaction},
+};
+
+/// How long twins of a callback share its outcome.
+const SHARED: Duration = Duration::from_secs(60);
+/// Bounded, since anybody can begin a sign-in.
+const MOST_FLIGHTS: u64 = 100_000;
+
+/// What WeChat's redirect carries.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) state: Option<State>,
+    /// None means that the user refused.
+    pub(crate) code: Option<Code>,
+    sealed_target: Option<String>,
+}
+
+/// A query that WeChat does not make: a parameter twice, or a code that is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl Query {
+    pub(crate) fn parse(uri: &Uri) -> Result<Self, Malformed> {
+        let (mut state, mut code, mut target) = (None, None, None);
+        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+            let place = match &*name {
+                "state" => &mut state,
+                "code" => &mut code,
+                Gate::SEALED_TARGET => &mut target,
+                _ => continue,
+            };
+            if place.replace(value.into_owned()).is_some() {
+                return Err(Malformed);
+            }
+        }
+        let is_code = |c: &String| {
+            c.len() <= 512 && c.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        };
+        if !code.as_ref().is_none_or(is_code) {
+            return Err(Malformed);
+        }
+        Ok(Self {
+            state: state.as_deref().and_then(State::parse),
+            code: code.filter(|code| !code.is_empty() && code != "authdeny").map(Code::new),
+            sealed_target: target,
+        })
+    }
+}
+
+/// How a sign-in ended.
+#[derive(Clone, Debug)]
+enum Outcome {
+    SignedIn(Arc<Session>),
+    /// The user is on a snapshot page, where WeChat makes people up.
+    Snapshot,
+    /// The code was exchanged before, by somebody who is not here any more.
+    Used,
+    Refused(Error),
+    StoreDown(StoreError),
+    /// The task that did the exchange is gone.
+    Lost,
+}
+
+type Flight = watch::Receiver<Option<Outcome>>;
+
+/// The sign-ins that are being finished, and those that were within the last minute.
+#[derive(Clone, Debug)]
+pub(crate) struct Flights(Cache<(AppId, Box<str>), Flight>);
+
+impl Default for Flights {
+    fn default() -> Self {
+        let cache = Cache::builder()
+            .max_capacity(MOST_FLIGHTS)
+            .time_to_live(SHARED)
+            .eviction_policy(EvictionPolicy::lru());
+        Self(cache.build())
+    }
+}
+
+/// Answers a callback. `live` is the browser's session, if it has one.
+pub(crate) async fn answer(gate: &Gate, head: &Parts, live: Option<&Arc<Session>>) -> Reply {
+    let Ok(query) = Query::parse(&head.uri) else {
+        return Reply::page(Page::Malformed);
+    };
+    let attempts = gate.attempts();
+    let attempt = query.state.as_ref().and_then(|state| attempts.find(&head.headers, state));
+    let Some(attempt) = attempt else {
+        // Somebody else's link, or one that is over. Nothing happens; who is signed in goes on.
+        return match live {
+            Some(_) => Reply::see(&ReturnTo::home()),
+            None => Reply::page(Page::Meaningless),
+        };
+    };
+    let sealed = query.sealed_target.as_deref();
+    let Some(target) = attempts.target(&attempt, sealed, gate.public_url()) else {
+        return Reply::page(Page::Malformed);
+    };
+    let Some(code) = query.code else {
+        let retry = gate.login_url(attempt.scope, &target, true);
+        return Reply::page(Page::Refused { retry }).with_cookie(attempts.forget(&attempt));
+    };
+    let came = Came { gate, head, attempt, target, live };
+    // A sign-in that was finished is not finished again, but its twins are answered alike.
+    match finish(gate, &came, code).await {
+        Outcome::SignedIn(session) => came.welcome(&session).await,
+        Outcome::Used => came.start_again(None),
+        Outcome::Refused(error) => came.explain(error),
+        Outcome::Snapshot => {
+            let retry = gate.login_url(came.attempt.scope, &came.target, true);
+            Reply::page(Page::Snapshot { retry }).with_cookie(attempts.forget(&came.attempt))
+        }
+        Outcome::StoreDown(error) => {
+            tracing::error!(%error, "a sign-in failed");
+            Reply::page(Page::StoreDown)
+        }
+        Outcome::Lost => Reply::page(Page::Broken),
+    }
+}
+
+/// Joins the sign-in's flight, or is the first of it. The first one's work goes on when its client hangs up:
+/// the code is burned either way, and a twin may still be waiting.
+async fn finish(gate: &Gate, came: &Came<'_>, code: Code) -> Outcome {
+    let appid = gate.account().appid();
+    let key = (appid.clone(), came.attempt.state.as_str().into());
+    let mut started = None;
+    let entry = gate.flights().0.entry(key).or_insert_with(|| {
+        let (sender, receiver) = watch::channel(None);
+        started = Some(sender);
+        receiver
+    });
+    if let Some(sender) = started {
+        let replaces = gate.cookies().session_id(&came.head.headers);
+        let was_done = came.attempt.progress == Progress::Done;
+        let gate = gate.clone();
+        gate.clone().spawn(async move {
+            let outcome = match was_done {
+                true => Outcome::Used,
+                false => exchange(&gate, code, replaces).await,
+            };
+            sender.send_replace(Some(outcome));
+        });
+    }
+    let mut flight = entry.into_value();
+    let outcome = flight.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+    outcome.ok().flatten().unwrap_or(Outcome::Lost)
+}
+
+async fn exchange(gate: &Gate, code: Code, replaces: Option<SessionId>) -> Outcome {
+    let appid = gate.account().appid();
+    let once = OneUse::exchange(appid, &hex(&Sha256::digest(code.expose())));
+    match gate.store().claim(once, LIFE).await {
+        Ok(true) => {}
+        Ok(false) => return Outcome::Used,
+        Err(error) => return Outcome::StoreDown(error),
+    }
+    let grant = match gate.client().exchange(gate.account(), &code).await {
+        Ok(grant) => grant,
+        Err(error) => return Outcome::Refused(error),
+    };
+    if grant.is_snapshot_user {
+        return Outcome::Snapshot;
+    }
+    let user = if grant.scope.has_userinfo() {
+        match gate.client().userinfo(&grant.access_token, &grant.openid, gate.lang()).await {
+            Ok(user) => Some(user),
+            Err(error) => return Outcome::Refused(error),
+        }
+    } else {
+        None
+    };
+    let now = gate.now();
+    let proof = Proof::new(appid, grant, user, now);
+    match sign_in::sign_in(gate.store(), proof, replaces, now).await {
+        Ok(session) => Outcome::SignedIn(session),
+        Err(error) => Outcome::StoreDown(error),
+    }
+}
+
+/// A browser that came back with a sign-in of its own.
+struct Came<'a> {
+    gate: &'a Gate,
+    head: &'a Parts,
+    attempt: Attempt,
+    target: ReturnTo,
+    live: Option<&'a Arc<Session>>,
+}
+
+impl Came<'_> {
+    async fn welcome(&self, session: &Arc<Session>) -> Reply {
+        // A twin that comes late must not bring back what was ended in between.
+        match self.gate.store().load(session.id()).await {
+            Ok(Some(session)) => Reply::see(&self.target)
+                .with_cookie(self.gate.session_cookie(&session))
+                .with_cookie(self.remember(Progress::Done)),
+            Ok(None) => self.start_again(None),
+            Err(error) => {
+                tracing::error!(%error, "a sign-in failed");
+                Reply::page(Page::StoreDown)
+            }
+        }
+    }
+
+    fn explain(&self, error: Error) -> Reply {
+        let stale = matches!(
+            error.kind(),
+            Kind::Refused(ErrCode::INVALID_CODE | ErrCode::CODE_BEEN_USED, _)
+        );
+        tracing::warn!(%error, fault = ?fault(&error), "a sign-in failed");
+        match (error.kind(), error.reaction()) {
+            _ if stale => self.start_again(Some(error)),
+            (Kind::Refused(..), Reaction::StartAgain) => self.start_again(Some(error)),
+            _ => self.give_up(error),
+        }
+    }
+
+    /// The code was of no use. Who is signed in goes on; everybody else is sent to WeChat once more, and once only.
+    fn start_again(&self, error: Option<Error>) -> Reply {
+        if self.live.is_some() {
+            return Reply::see(&self.target);
+        }
+        if self.attempt.is_last_of_its_row() {
+            return match error {
+                Some(error) => self.give_up(error),
+                None => {
+                    let retry = self.gate.login_url(self.attempt.scope, &self.target, true);
+                    Reply::page(Page::Loop { last: self.attempt.progress, retry })
+                }
+            };
+        }
+        self.gate.begin(self.head, self.attempt.scope, &self.target, false)
+    }
+
+    fn give_up(&self, error: Error) -> Reply {
+        let code = match error.kind() {
+            Kind::Refused(code, _) => Some(*code),
+            _ => None,
+        };
+        let retry = self.gate.login_url(self.attempt.scope, &self.target, true);
+        Reply::page(Page::Failed { error, retry })
+            .with_cookie(self.remember(Progress::Failed(code)))
+    }
+
+    fn remember(&self, progress: Progress) -> HeaderValue {
+        self.gate.attempts().keep(&self.attempt.at(progress))
+    }
+}
+
+fn fault(error: &Error) -> Option<crate::wechat::Fault> {
+    match error.kind() {
+        Kind::Refused(code, _) => Some(code.fault()),
+        _ => None,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<Query, Malformed> {
+        Query::parse(&format!("/_wx/callback?{query}").parse().unwrap())
+    }
+
+    #[test]
+    fn c47_a_parameter_that_comes_twice_is_refused() {
+        let state = "a".repeat(32);
+        assert!(parse(&format!("code=x&state={state}")).is_ok());
+        for bad in
+            ["code=x&code=y", "code=x&code=x", "state=a&state=a", "t=a&t=b", "code=x&%63ode=y"]
+        {
+            assert_eq!(parse(bad).unwrap_err(), Malformed, "{bad}");
+        }
+    }
+
+    #[test]
+    fn w07_no_code_or_authdeny_is_a_refusal() {
+        for refusal in ["state=a", "code=&state=a", "code=authdeny&state=a"] {
+            assert!(parse(refusal).unwrap().code.is_none(), "{refusal}");
+        }
+        assert!(parse("code=authdeny1").unwrap().code.is_some());
+    }
+
+    #[test]
+    fn a_code_has_the_characters_of_one() {
+        let long = "a".repeat(512);
+        for good in ["071AdBVI1ZHOd509MKUI1jwjVI1AdBVV", "a-_", &long] {
+            assert_eq!(parse(&format!("code={good}")).unwrap().code.unwrap().expose(), good);
+        }
+        for bad in ["a%20b", "a%0d%0a", "%3Cscript%3E", &format!("{long}a")] {
+            assert_eq!(parse(&format!("code={bad}")).unwrap_err(), Malformed, "{bad}");
+        }
+    }
+}

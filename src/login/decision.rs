@@ -1,0 +1,393 @@
+//! The one decision: what to do with a request. Pure: no input or output, no clock, no allocation.
+
+use http::{HeaderMap, Method, header};
+
+use super::policy::Login;
+use crate::{origin::Origin, wechat::Scope};
+
+/// The endpoints of our own, below [`PREFIX`](super::PREFIX).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// Starts a sign-in.
+    Login,
+    /// WeChat's way back.
+    Callback,
+    /// Ends a session.
+    Logout,
+    /// Who is signed in, as JSON.
+    Me,
+    /// No endpoint has this name.
+    Unknown,
+}
+
+impl Endpoint {
+    /// The endpoint that a path names, or none where the path is not below our prefix.
+    pub(crate) fn named_by(path: &str) -> Option<Self> {
+        let name = path.strip_prefix(super::PREFIX)?;
+        match name {
+            "/login" => Some(Self::Login),
+            "/callback" => Some(Self::Callback),
+            "/logout" => Some(Self::Logout),
+            "/me" => Some(Self::Me),
+            _ if name.is_empty() || name.starts_with('/') => Some(Self::Unknown),
+            _ => None,
+        }
+    }
+}
+
+/// What a live session is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The openid.
+    Openid,
+    /// The openid, nickname and avatar.
+    Profile,
+}
+
+/// What is known of a request.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The endpoint of our own that the path names.
+    pub endpoint: Option<Endpoint>,
+    /// The request's method.
+    pub method: &'a Method,
+    /// The request's headers. They never change whether a request passes, only how it is refused.
+    pub headers: &'a HeaderMap,
+    /// The host that the request names.
+    pub host: Option<&'a str>,
+    /// The live session.
+    pub session: Option<Known>,
+    /// Where people sign in, and what they need for it.
+    pub site: Site<'a>,
+}
+
+/// What the decision needs to know of the site.
+#[derive(Clone, Copy, Debug)]
+pub struct Site<'a> {
+    /// The address that browsers know.
+    pub public_url: &'a Origin,
+    /// Whether any browser can sign in, not WeChat's alone.
+    pub any_browser: bool,
+}
+
+/// What to do with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Let it through.
+    Pass,
+    /// Send the browser to WeChat.
+    Authorize(Scope),
+    /// Show the page with one button before asking WeChat for the profile.
+    AskFirst,
+    /// Tell a script that somebody has to sign in.
+    Unauthorized(Scope),
+    /// Send the browser to the public URL first: under another host its cookies would be lost.
+    GoHome(Scope),
+    /// Show a page that helps a browser that is not WeChat's.
+    NotInWeChat,
+    /// Start a sign-in, or go on to the target where nobody needs to.
+    Login,
+    /// Finish a sign-in.
+    Callback,
+    /// Show the sign-out button.
+    AskLogout,
+    /// End the session.
+    Logout,
+    /// Refuse to end the session: another site sent the request.
+    Forbidden,
+    /// Say who is signed in.
+    Me,
+    /// No such endpoint.
+    NotFound,
+    /// The endpoint knows other methods only.
+    MethodNotAllowed,
+}
+
+/// Decides. `login` is what the request's path asks.
+pub fn decide(facts: &Facts<'_>, login: Login) -> Decision {
+    match facts.endpoint {
+        None => match (login, facts.session) {
+            (Login::Off | Login::Optional, _)
+            | (Login::Base, Some(_))
+            | (Login::Userinfo, Some(Known::Profile)) => Decision::Pass,
+            (Login::Base, None) => refuse(facts, Scope::Base),
+            (Login::Userinfo, _) => refuse(facts, Scope::Userinfo),
+        },
+        Some(endpoint) => attend(facts, endpoint),
+    }
+}
+
+fn refuse(facts: &Facts<'_>, scope: Scope) -> Decision {
+    if !is_navigation(facts.method, facts.headers) {
+        return Decision::Unauthorized(scope);
+    }
+    match start(facts, scope) {
+        // Its button leads to the public URL, so the page itself may stand anywhere.
+        Decision::Authorize(Scope::Userinfo) | Decision::GoHome(Scope::Userinfo) => {
+            Decision::AskFirst
+        }
+        decision => decision,
+    }
+}
+
+/// How a browser's sign-in starts.
+pub(crate) fn start(facts: &Facts<'_>, scope: Scope) -> Decision {
+    if !facts.site.any_browser && !is_wechat(facts.headers) {
+        return Decision::NotInWeChat;
+    }
+    if !facts.host.is_some_and(|host| facts.site.public_url.is_named_by(host)) {
+        return Decision::GoHome(scope);
+    }
+    Decision::Authorize(scope)
+}
+
+fn attend(facts: &Facts<'_>, endpoint: Endpoint) -> Decision {
+    let reads = matches!(*facts.method, Method::GET | Method::HEAD);
+    match endpoint {
+        Endpoint::Unknown => Decision::NotFound,
+        Endpoint::Login if reads => Decision::Login,
+        Endpoint::Callback if reads => Decision::Callback,
+        Endpoint::Me if reads => Decision::Me,
+        Endpoint::Logout if reads => Decision::AskLogout,
+        Endpoint::Logout if *facts.method == Method::POST => {
+            if is_same_origin(facts.headers, facts.site.public_url) {
+                Decision::Logout
+            } else {
+                Decision::Forbidden
+            }
+        }
+        _ => Decision::MethodNotAllowed,
+    }
+}
+
+/// Whether a person waits for a page, so that a redirect or a page is the right answer.
+pub(crate) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
+    if !matches!(*method, Method::GET | Method::HEAD) || headers.contains_key(header::UPGRADE) {
+        return false;
+    }
+    if let Some(mode) = headers.get("sec-fetch-mode") {
+        return mode == "navigate";
+    }
+    // Only this value: WeChat's old browser on Android sends its package name in the same header.
+    if headers.get("x-requested-with").is_some_and(|with| with == "XMLHttpRequest") {
+        return false;
+    }
+    let mut accepted = headers.get_all(header::ACCEPT).iter().peekable();
+    let takes_pages = |value: &http::HeaderValue| {
+        let text = value.as_bytes().to_ascii_lowercase();
+        ["text/html", "*/*"].iter().any(|kind| memchr(&text, kind.as_bytes()))
+    };
+    accepted.peek().is_none() || accepted.any(takes_pages)
+}
+
+fn memchr(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Whether the browser says that it is WeChat's own. A hint for the right page, never a proof.
+pub(crate) fn is_wechat(headers: &HeaderMap) -> bool {
+    let says = |mark: &[u8]| {
+        headers.get(header::USER_AGENT).is_some_and(|agent| {
+            agent.as_bytes().windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark))
+        })
+    };
+    // WeCom says "MicroMessenger" too, and cannot sign in with WeChat.
+    says(b"micromessenger") && !says(b"wxwork")
+}
+
+/// Whether our own page has sent the request. A browser says so in one of two headers; without both, nobody knows.
+fn is_same_origin(headers: &HeaderMap, public_url: &Origin) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    headers.get(header::ORIGIN).is_some_and(|origin| origin == public_url.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WECHAT: &str =
+        "Mozilla/5.0 (iPhone) Mobile/15E148 MicroMessenger/8.0.31(0x18001f2f) NetType/WIFI";
+
+    struct Case {
+        endpoint: Option<Endpoint>,
+        method: Method,
+        headers: HeaderMap,
+        host: &'static str,
+        session: Option<Known>,
+    }
+
+    impl Case {
+        fn page() -> Self {
+            Self {
+                endpoint: None,
+                method: Method::GET,
+                headers: HeaderMap::new(),
+                host: "h5.example.com",
+                session: None,
+            }
+            .with("user-agent", WECHAT)
+        }
+
+        fn endpoint(endpoint: Endpoint) -> Self {
+            Self { endpoint: Some(endpoint), ..Self::page() }
+        }
+
+        fn with(mut self, name: &'static str, value: &str) -> Self {
+            self.headers.insert(name, value.parse().unwrap());
+            self
+        }
+
+        fn method(self, method: Method) -> Self {
+            Self { method, ..self }
+        }
+
+        fn decide(&self, login: Login) -> Decision {
+            let public_url = Origin::parse("https://h5.example.com").unwrap();
+            let site = Site { public_url: &public_url, any_browser: false };
+            let Self { endpoint, method, headers, host, session } = self;
+            let (endpoint, session, host) = (*endpoint, *session, Some(*host));
+            decide(&Facts { endpoint, method, headers, host, session, site }, login)
+        }
+    }
+
+    #[test]
+    fn each_policy_lets_in_whom_it_should() {
+        use Decision::{AskFirst, Authorize, Pass};
+        for (session, login, decision) in [
+            (None, Login::Off, Pass),
+            (None, Login::Optional, Pass),
+            (None, Login::Base, Authorize(Scope::Base)),
+            (None, Login::Userinfo, AskFirst),
+            (Some(Known::Openid), Login::Optional, Pass),
+            (Some(Known::Openid), Login::Base, Pass),
+            (Some(Known::Openid), Login::Userinfo, AskFirst),
+            (Some(Known::Profile), Login::Base, Pass),
+            (Some(Known::Profile), Login::Userinfo, Pass),
+        ] {
+            let case = Case { session, ..Case::page() };
+            assert_eq!(case.decide(login), decision, "{session:?} {login:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_navigation_is_redirected() {
+        let script = Decision::Unauthorized(Scope::Base);
+        let page = Decision::Authorize(Scope::Base);
+        for (name, value, decision) in [
+            ("accept", "*/*", page),
+            ("accept", "text/html,application/xhtml+xml", page),
+            ("accept", "application/json", script),
+            ("sec-fetch-mode", "navigate", page),
+            ("sec-fetch-mode", "cors", script),
+            ("sec-fetch-mode", "no-cors", script),
+            ("sec-fetch-mode", "websocket", script),
+            ("x-requested-with", "XMLHttpRequest", script),
+            ("x-requested-with", "com.tencent.mm", page),
+            ("upgrade", "websocket", script),
+        ] {
+            assert_eq!(
+                Case::page().with(name, value).decide(Login::Base),
+                decision,
+                "{name}: {value}"
+            );
+        }
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
+            assert_eq!(Case::page().method(method).decide(Login::Base), script);
+        }
+        assert_eq!(Case::page().method(Method::HEAD).decide(Login::Base), page);
+        let fetch = Case::page().with("sec-fetch-mode", "cors").with("accept", "text/html");
+        assert_eq!(fetch.decide(Login::Base), script);
+    }
+
+    #[test]
+    fn c24_no_header_lets_a_request_in_without_a_session() {
+        for (name, value) in [
+            ("user-agent", "GoogleHC/1.0"),
+            ("user-agent", "kube-probe/1.29"),
+            ("x-wechat-openid", "o1"),
+            ("x-forwarded-user", "admin"),
+            ("x-forwarded-uri", "/public"),
+            ("x-original-url", "/public"),
+            ("authorization", "Bearer x"),
+            ("sec-fetch-site", "same-origin"),
+            ("origin", "https://h5.example.com"),
+            ("host", "localhost"),
+        ] {
+            for login in [Login::Base, Login::Userinfo] {
+                let decision = Case::page().with(name, value).decide(login);
+                assert_ne!(decision, Decision::Pass, "{name}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn w15_a_browser_outside_wechat_gets_a_page_that_helps() {
+        for agent in
+            ["Mozilla/5.0 (Windows NT 10.0) Chrome/140", "wxwork/4.1.30 MicroMessenger/7.0.1", ""]
+        {
+            let case = Case::page().with("user-agent", agent);
+            assert_eq!(case.decide(Login::Base), Decision::NotInWeChat, "{agent}");
+            assert_eq!(case.decide(Login::Userinfo), Decision::NotInWeChat, "{agent}");
+        }
+        let old = Case::page().with("user-agent", "… micromessenger/6.0");
+        assert_eq!(old.decide(Login::Base), Decision::Authorize(Scope::Base));
+    }
+
+    #[test]
+    fn another_host_is_sent_home_before_anything_starts() {
+        let case = Case { host: "10.0.0.1", ..Case::page() };
+        assert_eq!(case.decide(Login::Base), Decision::GoHome(Scope::Base));
+        assert_eq!(case.decide(Login::Userinfo), Decision::AskFirst);
+        assert_eq!(
+            Case { session: Some(Known::Openid), ..case }.decide(Login::Base),
+            Decision::Pass
+        );
+    }
+
+    #[test]
+    fn only_our_own_page_can_sign_somebody_out() {
+        let post = || Case::endpoint(Endpoint::Logout).method(Method::POST);
+        let own = "https://h5.example.com";
+        assert_eq!(post().with("origin", own).decide(Login::Off), Decision::Logout);
+        assert_eq!(
+            post().with("sec-fetch-site", "same-origin").decide(Login::Off),
+            Decision::Logout
+        );
+        for (name, value) in [
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("origin", "http://h5.example.com"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("sec-fetch-site", "none"),
+        ] {
+            assert_eq!(post().with(name, value).decide(Login::Off), Decision::Forbidden, "{value}");
+        }
+        assert_eq!(post().decide(Login::Off), Decision::Forbidden);
+        let lying = post().with("origin", own).with("sec-fetch-site", "cross-site");
+        assert_eq!(lying.decide(Login::Off), Decision::Forbidden);
+        assert_eq!(Case::endpoint(Endpoint::Logout).decide(Login::Off), Decision::AskLogout);
+    }
+
+    #[test]
+    fn endpoints_know_their_names_and_methods() {
+        assert_eq!(Endpoint::named_by("/_wx/callback"), Some(Endpoint::Callback));
+        assert_eq!(Endpoint::named_by("/_wx"), Some(Endpoint::Unknown));
+        assert_eq!(Endpoint::named_by("/_wx/callback/"), Some(Endpoint::Unknown));
+        assert_eq!(Endpoint::named_by("/_wxx/callback"), None);
+        assert_eq!(Endpoint::named_by("/a/_wx/callback"), None);
+        for (endpoint, decision) in [
+            (Endpoint::Login, Decision::Login),
+            (Endpoint::Callback, Decision::Callback),
+            (Endpoint::Me, Decision::Me),
+            (Endpoint::Unknown, Decision::NotFound),
+        ] {
+            assert_eq!(Case::endpoint(endpoint).decide(Login::Base), decision);
+            let post = Case::endpoint(endpoint).method(Method::POST).decide(Login::Base);
+            let refused = matches!(post, Decision::MethodNotAllowed | Decision::NotFound);
+            assert!(refused, "{endpoint:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Who is signed in on a request.
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
+
+use super::decision::Known;
+use crate::{
+    clock::Timestamp,
+    session::{Session, UserRecord},
+    wechat::{AppId, OpenId, Scope, UnionId},
+};
+
+/// `X-WeChat-Scope`: what the user granted in this sign-in.
+const SCOPE: HeaderName = HeaderName::from_static("x-wechat-scope");
+
+/// The user who is signed in, as WeChat told it. Cheap to clone.
+///
+/// A request that passed the layer has it as an extension, and with the feature `axum` it is an extractor:
+/// `WechatUser` where somebody must be signed in, `Option<WechatUser>` where nobody has to be.
+#[derive(Clone, Debug)]
+pub struct WechatUser {
+    session: Arc<Session>,
+    record: Arc<UserRecord>,
+}
+
+impl WechatUser {
+    pub(crate) fn new(session: Arc<Session>) -> Self {
+        let record = session.user().record();
+        Self { session, record }
+    }
+
+    /// Who the user is, in the one form that is used everywhere: `appid:openid`. Key your own records by it.
+    pub fn subject(&self) -> &str {
+        self.record.subject()
+    }
+
+    /// The account that the user signed in with.
+    pub fn appid(&self) -> &AppId {
+        &self.session.user().key().appid
+    }
+
+    /// The user, as the account knows them. An identifier, not a proof: do not take it from a request.
+    pub fn openid(&self) -> &OpenId {
+        &self.session.user().key().openid
+    }
+
+    /// The user across the operator's accounts, where WeChat told it.
+    pub fn unionid(&self) -> Option<&UnionId> {
+        self.record.unionid()
+    }
+
+    /// Arbitrary Unicode, once the user has granted `snsapi_userinfo`. Escape it for wherever it goes.
+    pub fn nickname(&self) -> Option<&str> {
+        self.record.profile().map(|profile| &*profile.nickname)
+    }
+
+    /// The avatar's URL, where the user has granted `snsapi_userinfo` and has one.
+    pub fn avatar(&self) -> Option<&str> {
+        self.record.profile().and_then(|profile| profile.avatar.as_deref())
+    }
+
+    /// What the user granted in this sign-in.
+    pub fn scope(&self) -> Scope {
+        self.session.scope()
+    }
+
+    /// The moment of the sign-in.
+    pub fn signed_in_at(&self) -> Timestamp {
+        self.session.signed_in_at()
+    }
+
+    /// The headers that tell an upstream who the user is.
+    pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let scope = HeaderValue::from_static(self.scope().as_str());
+        self.record.headers().iter().cloned().chain([(SCOPE, scope)])
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    pub(crate) fn record(&self) -> &UserRecord {
+        &self.record
+    }
+
+    /// A profile that was granted once serves a later silent sign-in too.
+    pub(crate) fn known(&self) -> Known {
+        if self.record.profile().is_some() { Known::Profile } else { Known::Openid }
+    }
+}

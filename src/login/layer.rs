@@ -1,0 +1,139 @@
+//! The layer, and the settings of a login.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::runtime::Handle;
+use tower_layer::Layer;
+
+use super::{
+    callback::Flights,
+    gate::{Gate, Parameters},
+    pages::{Pages, PlainPages},
+    policy::{Login, Policy},
+    service::WechatLogin,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    origin::Origin,
+    session::{KeyRing, Store},
+    wechat::{Account, Client, Endpoints, Lang, Scope},
+};
+
+/// Signs people in with WeChat. See the [module](super) for what it does and where to put it.
+///
+/// Clones share sessions, keys and connections, so one may be put around several routers with different policies.
+#[derive(Clone, Debug)]
+pub struct WechatLoginLayer {
+    gate: Gate,
+}
+
+impl WechatLoginLayer {
+    /// A login with `account` for the site that browsers know as `public_url`. Sessions are kept in this process.
+    ///
+    /// Every path needs a silent sign-in until [`scope`](Self::scope), [`login`](Self::login) or
+    /// [`path`](Self::path) say otherwise. The host of `public_url` has to be registered at WeChat
+    /// (网页授权域名).
+    #[cfg(feature = "memory")]
+    pub fn new(account: Account, public_url: Origin) -> Self {
+        Self::with_store(account, public_url, crate::session::MemoryStore::new())
+    }
+
+    /// As [`new`](Self::new), with sessions in a store of your choice.
+    pub fn with_store(account: Account, public_url: Origin, store: impl Store) -> Self {
+        let parameters = Parameters {
+            account,
+            public_url,
+            policy: Policy::default(),
+            client: Client::new(Endpoints::default()),
+            store: Arc::new(store),
+            keys: KeyRing::random(),
+            clock: Arc::new(SystemClock),
+            pages: Arc::new(PlainPages),
+            lang: Lang::default(),
+            profile_life: Duration::from_secs(24 * 60 * 60),
+            runtime: None,
+            flights: Flights::default(),
+        };
+        Self { gate: Gate::new(parameters) }
+    }
+
+    /// What paths ask for that no [`path`](Self::path) names: `snsapi_base` (the default) or `snsapi_userinfo`.
+    pub fn scope(self, scope: Scope) -> Self {
+        self.login(if scope.has_userinfo() { Login::Userinfo } else { Login::Base })
+    }
+
+    /// What paths ask for that no [`path`](Self::path) names. Default [`Login::Base`].
+    pub fn login(mut self, login: Login) -> Self {
+        let policy = std::mem::take(&mut self.gate.parameters().policy);
+        self.gate.parameters().policy = policy.otherwise(login);
+        self
+    }
+
+    /// What `prefix` and the paths below it ask for. The longest prefix decides.
+    pub fn path(mut self, prefix: &str, login: Login) -> Self {
+        let policy = std::mem::take(&mut self.gate.parameters().policy);
+        self.gate.parameters().policy = policy.path(prefix, login);
+        self
+    }
+
+    /// What each path asks for, all at once.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.gate.parameters().policy = policy;
+        self
+    }
+
+    /// Calls WeChat with this client, as for a simulator's addresses.
+    pub fn client(mut self, client: Client) -> Self {
+        self.gate.parameters().client = client;
+        self
+    }
+
+    /// Seals pending sign-ins with these keys. Default one random key, so that a restart forgets them.
+    pub fn keys(mut self, keys: KeyRing) -> Self {
+        self.gate.parameters().keys = keys;
+        self
+    }
+
+    /// Takes the time from here. Default the machine's clock. Give the same one to the store.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.gate.parameters().clock = Arc::new(clock);
+        self
+    }
+
+    /// Draws pages this way. Default [`PlainPages`].
+    pub fn pages(mut self, pages: impl Pages) -> Self {
+        self.gate.parameters().pages = Arc::new(pages);
+        self
+    }
+
+    /// The language in which WeChat names places. Default Chinese.
+    pub fn lang(mut self, lang: Lang) -> Self {
+        self.gate.parameters().lang = lang;
+        self
+    }
+
+    /// A profile older than this is fetched again in the background, when its user comes by. Default 24 hours.
+    pub fn refresh_profiles_after(mut self, life: Duration) -> Self {
+        self.gate.parameters().profile_life = life;
+        self
+    }
+
+    /// Makes calls to WeChat on this runtime. Default the one that the request runs on.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.gate.parameters().runtime = Some(runtime);
+        self
+    }
+
+    /// The login itself, for whoever judges requests without a tower service.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+}
+
+impl<S> Layer<S> for WechatLoginLayer {
+    type Service = WechatLogin<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        WechatLogin::new(inner, self.gate.clone())
+    }
+}

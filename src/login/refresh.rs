@@ -1,0 +1,77 @@
+//! Keeps profiles fresh, beside the requests and never on their path.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{gate::Gate, identity::WechatUser, sign_in};
+use crate::{
+    session::{Store, StoreError, TokenChange, Tokens, UserChange, UserSlot},
+    wechat::{Error, Grant, Reaction},
+};
+
+/// A refresh that failed is not tried again before this.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// Starts a refresh of the user's profile when it is due, one at a time for each user.
+pub(crate) fn when_due(gate: &Gate, user: &WechatUser) {
+    let Some(fetched_at) = user.record().fetched_at() else { return };
+    let now = gate.now();
+    if now.since(fetched_at) < gate.profile_life() {
+        return;
+    }
+    let has_tokens = user.record().tokens().is_some();
+    if has_tokens && user.session().user().claim_refresh(now, PAUSE) {
+        let (gate, slot) = (gate.clone(), user.session().user().clone());
+        gate.spawn({
+            let gate = gate.clone();
+            async move { refresh(&gate, &slot).await }
+        });
+    }
+}
+
+async fn refresh(gate: &Gate, slot: &Arc<UserSlot>) {
+    let record = slot.record();
+    let Some(tokens) = record.tokens() else { return };
+    let change = match fetch(gate, slot, tokens).await {
+        Ok(change) => change,
+        Err(error) => {
+            tracing::info!(%error, "a profile could not be refreshed");
+            match error.reaction() {
+                // The tokens are dead. The profile stays until the next sign-in brings new ones.
+                Reaction::StartAgain | Reaction::Refresh | Reaction::Refuse => {
+                    UserChange { tokens: TokenChange::Forget, ..UserChange::default() }
+                }
+                Reaction::Retry | Reaction::RetryAfter(_) | Reaction::Operator => return,
+            }
+        }
+    };
+    if let Err(error) = save(gate.store(), slot, change).await {
+        tracing::warn!(%error, "a refreshed profile could not be kept");
+    }
+}
+
+async fn fetch(gate: &Gate, slot: &UserSlot, tokens: &Tokens) -> Result<UserChange, Error> {
+    let now = gate.now();
+    let openid = &slot.key().openid;
+    if now < tokens.access_ends_at {
+        match gate.client().userinfo(&tokens.access, openid, gate.lang()).await {
+            Ok(user) => {
+                let profile = Some((user.into(), now));
+                return Ok(UserChange { profile, ..UserChange::default() });
+            }
+            Err(error) if error.reaction() != Reaction::Refresh => return Err(error),
+            Err(_) => {}
+        }
+    }
+    let Some(token) = tokens.refresh.as_ref().filter(|_| now < tokens.refresh_ends_at) else {
+        return Ok(UserChange { tokens: TokenChange::Forget, ..UserChange::default() });
+    };
+    let grant = gate.client().refresh(gate.account(), token).await?;
+    // The answer's scope may be blank; the tokens came from a grant with userinfo.
+    let grant = Grant { scope: grant.scope.max(crate::wechat::Scope::Userinfo), ..grant };
+    let user = gate.client().userinfo(&grant.access_token, openid, gate.lang()).await?;
+    Ok(sign_in::change(grant, Some(user), Some(tokens.refresh_ends_at), now))
+}
+
+async fn save(store: &dyn Store, slot: &UserSlot, change: UserChange) -> Result<(), StoreError> {
+    store.put_user(slot.key().clone(), change).await.map(drop)
+}

@@ -1,0 +1,167 @@
+//! Turns what a sign-in has to say into responses: the one place where that happens.
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{self, HeaderName},
+};
+use http_body_util::Full;
+use serde::Serialize;
+
+use super::{
+    decision::is_navigation,
+    pages::{Page, PageView, Pages, Tongue},
+    return_to::ReturnTo,
+};
+
+/// Something to say, and cookies to say it with.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    say: Say,
+    cookies: Vec<HeaderValue>,
+}
+
+#[derive(Debug)]
+enum Say {
+    Go(StatusCode, String),
+    Page(Page),
+    Json(StatusCode, Vec<u8>),
+}
+
+impl Reply {
+    /// Sends a browser that was reading elsewhere.
+    pub(crate) fn go(url: String) -> Self {
+        Self::new(Say::Go(StatusCode::FOUND, url))
+    }
+
+    /// Sends a browser to the page that it wanted, whatever it did to get there.
+    pub(crate) fn see(target: &ReturnTo) -> Self {
+        Self::new(Say::Go(StatusCode::SEE_OTHER, target.as_str().to_owned()))
+    }
+
+    /// Shows a page, or tells a script the page's word.
+    pub(crate) fn page(page: Page) -> Self {
+        Self::new(Say::Page(page))
+    }
+
+    pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Self {
+        let body = serde_json::to_vec(value).expect("our own types can be written as JSON");
+        Self::new(Say::Json(status, body))
+    }
+
+    fn new(say: Say) -> Self {
+        Self { say, cookies: Vec::new() }
+    }
+
+    pub(crate) fn with_cookie(mut self, cookie: HeaderValue) -> Self {
+        self.cookies.push(cookie);
+        self
+    }
+
+    pub(crate) fn with_cookies(mut self, cookies: Vec<HeaderValue>) -> Self {
+        self.cookies.extend(cookies);
+        self
+    }
+
+    /// The response to a request with this method and these headers.
+    pub(crate) fn into_response(
+        self,
+        method: &Method,
+        headers: &HeaderMap,
+        look: Look<'_>,
+    ) -> Response<Full<Bytes>> {
+        let mut response = match self.say {
+            Say::Go(status, url) => go(status, &url),
+            Say::Json(status, body) => json(status, body),
+            Say::Page(page) if is_navigation(method, headers) || is_form(headers) => {
+                let tongue = Tongue::of(headers);
+                let nonce = nonce();
+                look.page(page.status(), &page.view(tongue, look.site, &nonce))
+            }
+            Say::Page(page) => {
+                let word = serde_json::json!({ "error": page.code() });
+                json(page.status(), word.to_string().into_bytes())
+            }
+        };
+        let own = response.headers_mut();
+        for cookie in self.cookies {
+            own.append(header::SET_COOKIE, cookie);
+        }
+        own.append(header::VARY, HeaderValue::from_static("Cookie"));
+        response
+    }
+}
+
+/// A browser's own form, as the sign-out button is one: a person waits for a page.
+fn is_form(headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-mode") {
+        Some(mode) => mode == "navigate",
+        None => headers
+            .get(header::ACCEPT)
+            .is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html"))),
+    }
+}
+
+/// How pages look, and whose they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// Draws them.
+    pub pages: &'a dyn Pages,
+    /// The host name of the site.
+    pub site: &'a str,
+}
+
+impl Look<'_> {
+    /// A page as a response: not to be kept, and able to run nothing.
+    pub fn page(&self, status: StatusCode, view: &PageView<'_>) -> Response<Full<Bytes>> {
+        let policy = format!(
+            "default-src 'none'; style-src 'nonce-{}'; img-src data:; form-action 'self'; \
+             frame-ancestors 'none'; base-uri 'none'",
+            view.nonce
+        );
+        let policy = HeaderValue::try_from(policy).expect("a nonce is plain ASCII");
+        let mut response = bare(status, self.pages.render(view).into());
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        response
+    }
+}
+
+/// A fresh nonce for a content security policy.
+pub(crate) fn nonce() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// JSON as a response that is not to be kept.
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = bare(status, body.into());
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn go(status: StatusCode, url: &str) -> Response<Full<Bytes>> {
+    let mut response = bare(status, Bytes::new());
+    let location = HeaderValue::try_from(url).expect("a validated target is plain ASCII");
+    response.headers_mut().insert(header::LOCATION, location);
+    // The address of the way back holds a code until this response has replaced it.
+    let policy = HeaderValue::from_static("no-referrer");
+    response.headers_mut().insert(header::REFERRER_POLICY, policy);
+    response
+}
+
+fn bare(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    // Spelled out in full: WeChat's browser has kept pages that said less.
+    const KEEP_NOTHING: HeaderValue =
+        HeaderValue::from_static("no-store, no-cache, must-revalidate, max-age=0");
+    const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, KEEP_NOTHING);
+    headers.insert(const { HeaderName::from_static("x-content-type-options") }, NO_SNIFF);
+    response
+}

@@ -1,0 +1,67 @@
+//! Makes a session: whatever door somebody came through, this is the one place that lets them in.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    clock::Timestamp,
+    session::{
+        NewSession, Profile, Session, SessionId, Store, StoreError, TokenChange, Tokens,
+        UserChange, UserKey,
+    },
+    wechat::{AppId, Grant, Scope, Userinfo},
+};
+
+/// A refresh token lives thirty days from the authorization.
+const REFRESH_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What WeChat's token endpoint has said about somebody.
+pub(crate) struct Proof {
+    pub(crate) key: UserKey,
+    pub(crate) scope: Scope,
+    pub(crate) change: UserChange,
+}
+
+impl Proof {
+    /// From an exchange and, where the scope allowed it, the user's profile.
+    pub(crate) fn new(appid: &AppId, grant: Grant, user: Option<Userinfo>, now: Timestamp) -> Self {
+        let key = UserKey { appid: appid.clone(), openid: grant.openid.clone() };
+        let scope = grant.scope;
+        Self { key, scope, change: change(grant, user, None, now) }
+    }
+}
+
+/// What a grant and a profile change in a user's record. A refresh does not extend the life of its refresh token.
+pub(crate) fn change(
+    grant: Grant,
+    user: Option<Userinfo>,
+    refresh_ends_at: Option<Timestamp>,
+    now: Timestamp,
+) -> UserChange {
+    let unionid = user.as_ref().and_then(|user| user.unionid.clone()).or(grant.unionid);
+    // A silent grant's tokens open nothing, so they are not kept.
+    let tokens = match grant.scope.has_userinfo() {
+        false => TokenChange::Keep,
+        true => TokenChange::Replace(Tokens {
+            access: grant.access_token,
+            access_ends_at: now + grant.expires_in,
+            refresh: grant.refresh_token,
+            refresh_ends_at: refresh_ends_at.unwrap_or(now + REFRESH_LIFE),
+        }),
+    };
+    UserChange { unionid, profile: user.map(|user| (Profile::from(user), now)), tokens }
+}
+
+/// Signs somebody in: the user's record, a session under a new id, and the end of the session that the browser had.
+pub(crate) async fn sign_in(
+    store: &dyn Store,
+    proof: Proof,
+    replaces: Option<SessionId>,
+    now: Timestamp,
+) -> Result<Arc<Session>, StoreError> {
+    let user = store.put_user(proof.key, proof.change).await?;
+    let session = store.create(NewSession { user, scope: proof.scope, signed_in_at: now }).await?;
+    if let Some(old) = replaces {
+        store.remove(old).await?;
+    }
+    Ok(session)
+}
