@@ -1,0 +1,337 @@
+//! A WeChat to test against: the official-account login, faithfully, on this machine.
+//!
+//! The simulator plays both sides of the platform that a login meets: `open.weixin.qq.com` with its authorize page, and
+//! `api.weixin.qq.com` with `/sns/*`. It plays WeChat's browser as well, so any browser or HTTP client can walk a login.
+//! It shares no code with this crate's own client: the two can only agree by both being right.
+//!
+//! ```
+//! # async fn example() {
+//! let sim = wxgate::simulator::Simulator::start().await;
+//! // Point a client's two hosts at `sim.url()`, and sign somebody in.
+//! assert_eq!(sim.count("/sns/oauth2/access_token"), 0);
+//! sim.stop().await;
+//! # }
+//! # tokio::runtime::Runtime::new().unwrap().block_on(example());
+//! ```
+//!
+//! # What it has
+//!
+//! | path | what |
+//! | --- | --- |
+//! | `/` | who lives here, and how to use it |
+//! | `/connect/oauth2/authorize` | the page that asks: parameters in the strict order, errors 10003-10016 as pages |
+//! | `/sns/oauth2/access_token`, `/sns/oauth2/refresh_token`, `/sns/userinfo`, `/sns/auth` | the API; GET or POST form; always HTTP 200 and `text/plain` |
+//! | `/_simulator/faults` | `GET` lists, `POST` adds, `DELETE` clears what is to go wrong |
+//! | `/_simulator/requests` | `GET` lists what arrived, `DELETE` forgets it |
+//! | `/_simulator/clock` | `POST {"advance_seconds": 7200}` moves the clock; `GET` reads it |
+//!
+//! Codes live 5 minutes and work once, tokens 2 hours, refresh tokens and remembered consents 30 days. Time is the
+//! simulator's own and can be moved with [`Simulator::advance`].
+//!
+//! # Who is it?
+//!
+//! People choose on a page, and a cookie remembers. Scripts send headers to the authorize page:
+//!
+//! | header | what |
+//! | --- | --- |
+//! | `X-Simulator-User: alice` | is alice, who allows it at once. That consent is not remembered |
+//! | `X-Simulator-Consent: allow`, `deny` or `silence` | answers whatever would be asked. `deny` goes back with the `state` alone; `silence` stays on a blank page |
+//! | `X-Simulator-From: menu` | comes from the account's menu, where followers are not asked |
+//!
+//! # Faults
+//!
+//! `POST /_simulator/faults` takes a list such as
+//! `[{"fault": "slow", "times": 2, "ms": 800, "path": "/sns/userinfo"}]`. It adds to those that are still to happen.
+//! [`Fault`] says what there is and what each is about.
+//!
+//! # Twins
+//!
+//! WeChat requests callbacks twice. After [`Fault::TwinSameCode`] or [`Fault::TwinNewCode`],
+//!
+//! - a client without scripts gets the usual 302 and, in `X-Simulator-Twin`, the second callback URL. It is up to the
+//!   client to request both with its cookies;
+//! - a browser (it sends `Sec-Fetch-Mode: navigate`) gets a page whose script fetches the twin and goes to the callback
+//!   20 ms later. The fetch carries the site's `SameSite=Lax` cookies only where site and simulator are the same site,
+//!   which `127.0.0.1` is on any two ports, and `127.0.0.1` and `localhost` are not.
+//!
+//! After [`Fault::ReplayLater`] the simulator itself requests the callback once more, without cookies, as soon as its
+//! clock is three hours further. That is recorded with the method `REPLAY` and the status it got; a callback that is
+//! not plain http on loopback is not requested, and recorded as `REPLAY_REFUSED`.
+//!
+//! # A world of your own
+//!
+//! Without one, it is [`World::builtin`].
+//!
+//! ```
+//! let world = wxgate::simulator::World::from_toml(r#"
+//!     [[accounts]]
+//!     appid = "wxfedcba9876543210"
+//!     secret = "fedcba9876543210fedcba9876543210"
+//!     name = "花店"
+//!     callback_hosts = ["h5.example.com"]   # no scheme, no port, no path
+//!     kind = "official-account"             # or "website"
+//!     scopes = ["snsapi_base", "snsapi_userinfo"]
+//!     banned = false
+//!     sandbox = false                       # true: followers only
+//!     open_platform = true                  # false: nobody has a unionid here
+//!
+//!     [[users]]
+//!     name = "erin"                         # for X-Simulator-User
+//!     nickname = "艾琳🌻"
+//!     avatar = ""                           # left out: a picture is drawn
+//!     follower_of = ["wxfedcba9876543210"]
+//!     unionid = true                        # or false, or a unionid
+//!     snapshot = false
+//!
+//!     [switches]
+//!     lenient_order = false
+//!     require_wechat_ua = false
+//!     base_grant_keeps_refresh = false
+//!     wrong_secret_is_40001 = false
+//!     authorizes_per_minute = 600           # left out: no limit
+//! "#)?;
+//! assert_eq!(world.users[0].openid("wxfedcba9876543210").len(), 28);
+//! # Ok::<(), wxgate::simulator::WorldError>(())
+//! ```
+
+mod authorize;
+mod clock;
+mod control;
+mod cookies;
+mod faults;
+mod grants;
+mod ids;
+mod pages;
+mod params;
+mod profile;
+mod record;
+mod replay;
+mod server;
+mod sns;
+mod visit;
+mod way_back;
+mod world;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+pub use faults::{Fault, FaultSwitch};
+pub use record::Received;
+pub use world::{Account, AccountKind, Switches, Unionid, User, World, WorldError};
+
+/// A running simulator. Dropping it stops it.
+#[derive(Debug)]
+pub struct Simulator {
+    sim: Shared,
+    addr: SocketAddr,
+    stop: watch::Sender<()>,
+}
+
+/// How a [`Simulator`] is to be: see [`Simulator::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until start()"]
+pub struct Builder {
+    listen: SocketAddr,
+    insecure_listen: bool,
+    world: World,
+}
+
+/// Why a simulator did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address can be reached from elsewhere, and nobody said that it may.
+    #[error(
+        "the simulator signs anybody in as anybody and listens on loopback only, not on {0}; insecure_listen allows it"
+    )]
+    NotLoopback(SocketAddr),
+    /// The address is in use, or not this machine's.
+    #[error("the simulator cannot listen on {addr}: {source}")]
+    Listen {
+        /// Where it was to listen.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+/// What every request handler shares.
+type Shared = Arc<Platform>;
+
+/// The platform's state.
+#[derive(Debug)]
+struct Platform {
+    world: World,
+    url: String,
+    clock: clock::Clock,
+    grants: Mutex<grants::Grants>,
+    faults: faults::Faults,
+    record: record::Record,
+    replays: replay::Replays,
+    runtime: Handle,
+}
+
+impl Simulator {
+    /// Starts one on a free port of 127.0.0.1, with the [built-in world](World::builtin), on the current tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// If loopback cannot be listened on, or outside a tokio runtime.
+    pub async fn start() -> Self {
+        Self::builder().start().await.expect("loopback has a free port")
+    }
+
+    /// Starts from the defaults: a free port of 127.0.0.1 and the [built-in world](World::builtin).
+    pub fn builder() -> Builder {
+        Builder {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            insecure_listen: false,
+            world: World::builtin(),
+        }
+    }
+
+    /// Where it is, as `http://127.0.0.1:PORT`: the base of both the authorize page and the API.
+    pub fn url(&self) -> String {
+        self.sim.url.clone()
+    }
+
+    /// The address it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The accounts and people it knows.
+    pub fn world(&self) -> &World {
+        &self.sim.world
+    }
+
+    /// Moves its clock forward. Replays that become due start; [`Simulator::settle`] waits for them.
+    pub fn advance(&self, by: Duration) {
+        self.sim.advance(by);
+    }
+
+    /// Waits until the replays that were started are over and recorded.
+    pub async fn settle(&self) {
+        self.sim.replays.settle().await;
+    }
+
+    /// Makes a fault happen the next `times` times that it can.
+    pub fn fault(&self, fault: Fault, times: u32) {
+        self.faults([FaultSwitch::new(fault, times)]);
+    }
+
+    /// Adds to the faults that are still to happen.
+    pub fn faults(&self, switches: impl IntoIterator<Item = FaultSwitch>) {
+        self.sim.faults.add(switches);
+    }
+
+    /// The faults that are still to happen.
+    pub fn pending_faults(&self) -> Vec<FaultSwitch> {
+        self.sim.faults.all()
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn clear_faults(&self) {
+        self.sim.faults.clear();
+    }
+
+    /// What arrived, oldest first, without what went to `/_simulator`.
+    pub fn requests(&self) -> Vec<Received> {
+        self.sim.record.all()
+    }
+
+    /// How many requests arrived for exactly this path.
+    pub fn count(&self, path: &str) -> usize {
+        self.sim.record.count(path)
+    }
+
+    /// Forgets what arrived.
+    pub fn clear_requests(&self) {
+        self.sim.record.clear();
+    }
+
+    /// Stops listening and closes every connection. Answered requests and the world can still be read.
+    pub async fn stop(&self) {
+        self.stop.send_replace(());
+        self.wait().await;
+    }
+
+    /// Waits until it is stopped by [`Simulator::stop`].
+    pub async fn wait(&self) {
+        self.stop.closed().await;
+    }
+}
+
+impl Builder {
+    /// Listens here. Default: a free port of 127.0.0.1.
+    pub fn listen(mut self, addr: impl Into<SocketAddr>) -> Self {
+        self.listen = addr.into();
+        self
+    }
+
+    /// Listens where others can reach it, too. Default: false.
+    ///
+    /// Whoever reaches a simulator is whoever they like, and reads every secret that it was sent.
+    pub fn insecure_listen(mut self, allowed: bool) -> Self {
+        self.insecure_listen = allowed;
+        self
+    }
+
+    /// Has these accounts and people, and these switches. Default: [`World::builtin`].
+    pub fn world(mut self, world: World) -> Self {
+        self.world = world;
+        self
+    }
+
+    /// Accepts the parameters of the authorize URL in any order. Call it after [`Builder::world`]. Default: false.
+    pub fn lenient_order(mut self, lenient: bool) -> Self {
+        self.world.switches.lenient_order = lenient;
+        self
+    }
+
+    /// Turns browsers away that are not WeChat's. Call it after [`Builder::world`]. Default: false.
+    pub fn require_wechat_ua(mut self, required: bool) -> Self {
+        self.world.switches.require_wechat_ua = required;
+        self
+    }
+
+    /// Starts listening, on the current tokio runtime.
+    pub async fn start(self) -> Result<Simulator, StartError> {
+        let addr = self.listen;
+        if !addr.ip().is_loopback() && !self.insecure_listen {
+            return Err(StartError::NotLoopback(addr));
+        }
+        let listen_error = |source| StartError::Listen { addr, source };
+        let listener = TcpListener::bind(addr).await.map_err(listen_error)?;
+        let addr = listener.local_addr().map_err(listen_error)?;
+        let sim = Arc::new(Platform {
+            world: self.world,
+            url: format!("http://{addr}"),
+            clock: clock::Clock::default(),
+            grants: Mutex::default(),
+            faults: faults::Faults::default(),
+            record: record::Record::default(),
+            replays: replay::Replays::default(),
+            runtime: Handle::current(),
+        });
+        let (stop, stopped) = watch::channel(());
+        tokio::spawn(server::run(listener, sim.clone(), stopped));
+        Ok(Simulator { sim, addr, stop })
+    }
+}
+
+impl Platform {
+    fn grants(&self) -> MutexGuard<'_, grants::Grants> {
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn advance(self: &Arc<Self>, by: Duration) {
+        self.clock.advance(by);
+        self.replays.start_due(self);
+    }
+}
