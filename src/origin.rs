@@ -1,6 +1,6 @@
 //! Scheme, host and port of a site that may be trusted with secrets: https, or plain http on this very machine.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use url::{Host, Url};
 
@@ -80,6 +80,14 @@ impl Origin {
     /// The origin as a base for references.
     pub(crate) fn url(&self) -> &Url {
         &self.url
+    }
+}
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        Self::parse(text)
     }
 }
 

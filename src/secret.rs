@@ -32,7 +32,7 @@ macro_rules! secret_string {
 }
 
 secret_string! {
-    /// The `secret` of a WeChat account (AppSecret).
+    /// The `secret` of a WeChat account, which its console calls `AppSecret`.
     ///
     /// ```compile_fail
     /// println!("{}", wxgate::AppSecret::new("0123456789abcdef")); // no `Display`

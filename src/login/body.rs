@@ -12,13 +12,29 @@ use pin_project_lite::pin_project;
 
 pin_project! {
     /// A body of the inner service, passed through as it is, or a page of ours.
+    #[derive(Debug)]
+    pub struct LoginBody<B> {
+        #[pin]
+        whose: Whose<B>,
+    }
+}
+
+pin_project! {
     #[project = Projected]
     #[derive(Debug)]
-    pub enum LoginBody<B> {
-        /// The inner service's.
+    enum Whose<B> {
         Inner { #[pin] body: B },
-        /// Ours.
         Own { #[pin] body: Full<Bytes> },
+    }
+}
+
+impl<B> LoginBody<B> {
+    pub(crate) fn inner(body: B) -> Self {
+        Self { whose: Whose::Inner { body } }
+    }
+
+    pub(crate) fn own(body: Full<Bytes>) -> Self {
+        Self { whose: Whose::Own { body } }
     }
 }
 
@@ -30,23 +46,23 @@ impl<B: Body<Data = Bytes>> Body for LoginBody<B> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.project() {
+        match self.project().whose.project() {
             Projected::Inner { body } => body.poll_frame(context),
             Projected::Own { body } => body.poll_frame(context).map_err(|never| match never {}),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Inner { body } => body.is_end_stream(),
-            Self::Own { body } => body.is_end_stream(),
+        match &self.whose {
+            Whose::Inner { body } => body.is_end_stream(),
+            Whose::Own { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Inner { body } => body.size_hint(),
-            Self::Own { body } => body.size_hint(),
+        match &self.whose {
+            Whose::Inner { body } => body.size_hint(),
+            Whose::Own { body } => body.size_hint(),
         }
     }
 }

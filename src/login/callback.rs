@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use http::{HeaderValue, Uri, request::Parts};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use sha2::{Digest, Sha256};
@@ -154,10 +155,8 @@ async fn finish(gate: &Gate, came: &Came<'_>, code: Code) -> Outcome {
         let was_done = came.attempt.progress == Progress::Done;
         let gate = gate.clone();
         gate.clone().spawn(async move {
-            let outcome = match was_done {
-                true => Outcome::Used,
-                false => exchange(&gate, code, replaces).await,
-            };
+            let outcome =
+                if was_done { Outcome::Used } else { exchange(&gate, code, replaces).await };
             sender.send_replace(Some(outcome));
         });
     }
@@ -168,7 +167,7 @@ async fn finish(gate: &Gate, came: &Came<'_>, code: Code) -> Outcome {
 
 async fn exchange(gate: &Gate, code: Code, replaces: Option<SessionId>) -> Outcome {
     let appid = gate.account().appid();
-    let once = OneUse::exchange(appid, &hex(&Sha256::digest(code.expose())));
+    let once = OneUse::exchange(appid, &BASE64.encode(Sha256::digest(code.expose())));
     match gate.store().claim(once, LIFE).await {
         Ok(true) => {}
         Ok(false) => return Outcome::Used,
@@ -240,13 +239,11 @@ impl Came<'_> {
             return Reply::see(&self.target);
         }
         if self.attempt.is_last_of_its_row() {
-            return match error {
-                Some(error) => self.give_up(error),
-                None => {
-                    let retry = self.gate.login_url(self.attempt.scope, &self.target, true);
-                    Reply::page(Page::Loop { last: self.attempt.progress, retry })
-                }
+            let Some(error) = error else {
+                let retry = self.gate.login_url(self.attempt.scope, &self.target, true);
+                return Reply::page(Page::Loop { last: self.attempt.progress, retry });
             };
+            return self.give_up(error);
         }
         self.gate.begin(self.head, self.attempt.scope, &self.target, false)
     }
@@ -271,10 +268,6 @@ fn fault(error: &Error) -> Option<crate::wechat::Fault> {
         Kind::Refused(code, _) => Some(code.fault()),
         _ => None,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

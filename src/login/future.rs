@@ -8,15 +8,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, request::Parts};
+use http::Response;
 use http_body_util::Full;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{body::LoginBody, gate::Gate, identity::WechatUser};
+use super::{app_data::Passed, body::LoginBody};
 
 type Request<B> = http::Request<B>;
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 pin_project! {
     /// The response to a request that came through a login. A request that passes costs no allocation here.
@@ -77,7 +77,7 @@ where
             let next = match state.as_mut().project() {
                 Projected::Answered { response } => {
                     let response = response.take().expect(TWICE);
-                    return Poll::Ready(Ok(response.map(|body| LoginBody::Own { body })));
+                    return Poll::Ready(Ok(response.map(LoginBody::own)));
                 }
                 Projected::Waiting { next } => match ready!(next.as_mut().poll(context)) {
                     Next::Answer(response) => State::Answered { response: Some(response) },
@@ -110,53 +110,5 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
-    }
-}
-
-/// What has to be seen to after a request that passed: the app's own session data.
-pub(super) struct Passed {
-    #[cfg(feature = "tower-sessions")]
-    app: tower_sessions_core::Session,
-}
-
-#[cfg(feature = "tower-sessions")]
-impl Passed {
-    pub(super) fn new(gate: &Gate, head: &mut Parts, user: Option<&WechatUser>) -> Self {
-        let app = gate.app_session(user);
-        head.extensions.insert(app.clone());
-        Self { app }
-    }
-
-    /// The response itself, or one that is ready when the app's data is saved. After a failure nothing is saved.
-    fn save_after<R: Send + 'static>(
-        &self,
-        response: Response<R>,
-    ) -> Result<Response<LoginBody<R>>, Boxed<Response<LoginBody<R>>>> {
-        let response = response.map(|body| LoginBody::Inner { body });
-        if !self.app.is_modified() || response.status().is_server_error() {
-            return Ok(response);
-        }
-        let app = self.app.clone();
-        Err(Box::pin(async move {
-            let Err(error) = app.save().await else { return response };
-            tracing::error!(%error, "the app's session data was not saved, so its response is withheld");
-            let status = http::StatusCode::INTERNAL_SERVER_ERROR;
-            let word = br#"{"error":"session_data_not_saved"}"#.to_vec();
-            super::respond::json(status, word).map(|body| LoginBody::Own { body })
-        }))
-    }
-}
-
-#[cfg(not(feature = "tower-sessions"))]
-impl Passed {
-    pub(super) fn new(_: &Gate, _: &mut Parts, _: Option<&WechatUser>) -> Self {
-        Self {}
-    }
-
-    fn save_after<R>(
-        &self,
-        response: Response<R>,
-    ) -> Result<Response<LoginBody<R>>, Boxed<Response<LoginBody<R>>>> {
-        Ok(response.map(|body| LoginBody::Inner { body }))
     }
 }

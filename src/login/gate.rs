@@ -104,7 +104,7 @@ impl Gate {
     /// Judges a request without waiting. Brings its path into canonical form first, so that what was judged is what
     /// is served.
     pub fn admit(&self, head: &mut Parts) -> Verdict {
-        if self.canonicalise(head).is_err() {
+        if canonicalise(head).is_err() {
             return Verdict::Answer(self.respond(Reply::page(Page::BadPath), head));
         }
         let standing = match self.0.policy.of(full_uri(head).path()) {
@@ -315,16 +315,6 @@ impl Gate {
             .with_cookies(self.attempts().forget_all(&head.headers))
     }
 
-    /// The canonical path, where this request's can still be changed.
-    fn canonicalise(&self, head: &mut Parts) -> Result<(), path::BadPath> {
-        #[cfg(feature = "axum")]
-        if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
-            // axum has routed by the path as it came, so another form of it is too late now.
-            return path::check(original.path());
-        }
-        path::canonicalise(head)
-    }
-
     fn respond(&self, reply: Reply, head: &Parts) -> Response<Full<Bytes>> {
         reply.into_response(&head.method, &head.headers, self.look())
     }
@@ -517,6 +507,16 @@ fn is_form(head: &Parts) -> bool {
     let kind = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     head.method == Method::POST
         && kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded"))
+}
+
+/// Brings the path into canonical form, where this request's can still be changed.
+fn canonicalise(head: &mut Parts) -> Result<(), path::BadPath> {
+    #[cfg(feature = "axum")]
+    if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
+        // axum has routed by the path as it came, so another form of it is too late now.
+        return path::check(original.path());
+    }
+    path::canonicalise(head)
 }
 
 /// The address as it came, also inside a nested router.

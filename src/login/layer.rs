@@ -8,7 +8,8 @@ use tower_layer::Layer;
 use super::{
     callback::Flights,
     gate::{Gate, Parameters},
-    pages::{Pages, PlainPages},
+    pages::Pages,
+    plain::PlainPages,
     policy::{Login, Policy},
     service::WechatLogin,
 };

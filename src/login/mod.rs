@@ -22,6 +22,11 @@
 //! (not after a 5xx), and starts empty at each sign-in. Where nobody is signed in there is no place for data: saving
 //! some is an error and makes the response a 500.
 
+#[cfg(feature = "tower-sessions")]
+mod app_data;
+#[cfg(not(feature = "tower-sessions"))]
+#[path = "no_app_data.rs"]
+mod app_data;
 mod attempt;
 mod body;
 mod callback;
@@ -34,12 +39,14 @@ mod identity;
 mod layer;
 pub mod pages;
 mod path;
+mod plain;
 mod policy;
 mod refresh;
 mod respond;
 mod return_to;
 mod service;
 mod sign_in;
+mod words;
 
 pub use body::LoginBody;
 #[cfg(feature = "axum")]
@@ -48,6 +55,7 @@ pub use future::ResponseFuture;
 pub use gate::{Attended, Gate, Pending, Verdict};
 pub use identity::WechatUser;
 pub use layer::WechatLoginLayer;
+pub use plain::PlainPages;
 pub use policy::{Login, Policy};
 pub use respond::Look;
 pub use service::WechatLogin;

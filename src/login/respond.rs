@@ -1,10 +1,7 @@
 //! Turns what a sign-in has to say into responses: the one place where that happens.
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, Response, StatusCode,
-    header::{self, HeaderName},
-};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 
@@ -153,15 +150,16 @@ fn go(status: StatusCode, url: &str) -> Response<Full<Bytes>> {
     response
 }
 
+/// Spelled out in full: WeChat's browser has kept pages that said less.
+const KEEP_NOTHING: HeaderValue =
+    HeaderValue::from_static("no-store, no-cache, must-revalidate, max-age=0");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
 fn bare(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    // Spelled out in full: WeChat's browser has kept pages that said less.
-    const KEEP_NOTHING: HeaderValue =
-        HeaderValue::from_static("no-store, no-cache, must-revalidate, max-age=0");
-    const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, KEEP_NOTHING);
-    headers.insert(const { HeaderName::from_static("x-content-type-options") }, NO_SNIFF);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     response
 }

@@ -8,8 +8,9 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{
+    app_data::Passed,
     body::LoginBody,
-    future::{Next, Passed, ResponseFuture},
+    future::{Next, ResponseFuture},
     gate::{Attended, Gate, Verdict},
     identity::WechatUser,
 };

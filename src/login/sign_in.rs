@@ -39,14 +39,15 @@ pub(crate) fn change(
 ) -> UserChange {
     let unionid = user.as_ref().and_then(|user| user.unionid.clone()).or(grant.unionid);
     // A silent grant's tokens open nothing, so they are not kept.
-    let tokens = match grant.scope.has_userinfo() {
-        false => TokenChange::Keep,
-        true => TokenChange::Replace(Tokens {
+    let tokens = if grant.scope.has_userinfo() {
+        TokenChange::Replace(Tokens {
             access: grant.access_token,
             access_ends_at: now + grant.expires_in,
             refresh: grant.refresh_token,
             refresh_ends_at: refresh_ends_at.unwrap_or(now + REFRESH_LIFE),
-        }),
+        })
+    } else {
+        TokenChange::Keep
     };
     UserChange { unionid, profile: user.map(|user| (Profile::from(user), now)), tokens }
 }

@@ -19,7 +19,7 @@ use super::{
 /// The app's session of a request. Nothing is loaded until a handler touches it.
 ///
 /// Where nobody is signed in there is no place for data: reading finds nothing, and saving is an error.
-pub fn open(store: &Arc<dyn Store>, session: Option<&Arc<Session>>) -> AppSession {
+pub(crate) fn open(store: &Arc<dyn Store>, session: Option<&Arc<Session>>) -> AppSession {
     let bound = Bound { store: store.clone(), session: session.cloned() };
     let id = session.map(|session| app_id(session.id()));
     let expiry = session.map(|session| {

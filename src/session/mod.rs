@@ -6,8 +6,8 @@
 //! number, and a slot that was evicted takes its sessions with it.
 
 #[cfg(feature = "tower-sessions")]
-pub mod app_data;
-pub mod cookie;
+pub(crate) mod app_data;
+pub(crate) mod cookie;
 mod id;
 #[cfg(feature = "memory")]
 mod memory;

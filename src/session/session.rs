@@ -98,12 +98,13 @@ impl Session {
             && now.since(self.last_used()) < lifetimes.idle
     }
 
-    pub(super) fn last_used(&self) -> Timestamp {
+    /// The moment it was last used.
+    pub fn last_used(&self) -> Timestamp {
         Timestamp::from_unix(self.last_used.load(Ordering::Relaxed))
     }
 
     /// Notes a use. False when one was noted within the same second already.
-    pub(super) fn touch(&self, now: Timestamp) -> bool {
+    pub fn touch(&self, now: Timestamp) -> bool {
         let is_news = self.last_used() < now;
         if is_news {
             self.last_used.store(now.unix(), Ordering::Relaxed);

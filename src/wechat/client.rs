@@ -204,7 +204,7 @@ impl Client {
         loop {
             match self.call(call, path, query).await {
                 Err(error) if tries < self.backoff.tries && is_busy(&error) => {
-                    tracing::debug!(call = call.as_str(), tries, %error, "asking again");
+                    tracing::debug!(%call, tries, %error, "asking again");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                     tries += 1;
@@ -225,7 +225,7 @@ impl Client {
             match self.http.get(url).send().await {
                 // Nothing was sent, so even a code is still good at the next host.
                 Err(error) if error.is_connect() => {
-                    tracing::warn!(call = call.as_str(), host = %hosts[index], "host unreachable");
+                    tracing::warn!(%call, host = %hosts[index], "host unreachable");
                 }
                 Err(_) => return Err(Error::new(call, Kind::Interrupted)),
                 Ok(response) => {

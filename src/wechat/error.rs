@@ -27,6 +27,12 @@ impl Call {
     }
 }
 
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A call to WeChat that did not give what it was asked for. Holds no URL, no body and no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
@@ -97,7 +103,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.call.as_str())?;
+        write!(f, "{}: ", self.call)?;
         match &self.kind {
             Kind::Refused(code, rid) => {
                 write!(f, "wechat answered {code}")?;

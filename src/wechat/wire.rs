@@ -128,7 +128,8 @@ fn escape_control_characters(text: &str) -> String {
         if in_string && c.is_ascii_control() && c != '\u{7f}' {
             // After a backslash the pair means nothing: the backslash becomes one of its own.
             out.push_str(if escaped { "\\" } else { "" });
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            out.push_str("\\u00");
+            out.extend([u32::from(c) >> 4, u32::from(c) & 15].map(hex_digit));
             escaped = false;
             continue;
         }
@@ -140,6 +141,10 @@ fn escape_control_characters(text: &str) -> String {
         out.push(c);
     }
     out
+}
+
+fn hex_digit(value: u32) -> char {
+    char::from_digit(value, 16).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,0 +1,147 @@
+//! The gateway's pages: their look, and what they say when the upstream does not answer.
+
+use askama::Template;
+
+use super::proxy::Failure;
+use crate::login::{
+    Tongue,
+    pages::{PageView, Pages, Tone},
+};
+
+/// The look of the gateway's pages: one page, an icon, a few words and a button, on a phone first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GatewayPages;
+
+#[derive(Template)]
+#[template(path = "gateway/page.html")]
+struct Page<'a> {
+    view: &'a PageView<'a>,
+}
+
+impl Pages for GatewayPages {
+    fn render(&self, view: &PageView<'_>) -> String {
+        Page { view }.render().expect("strings can be written to a string")
+    }
+}
+
+/// The page for a visitor whose request the upstream did not answer.
+pub(super) fn upstream<'a>(
+    failure: &Failure,
+    tongue: Tongue,
+    site: &'a str,
+    nonce: &'a str,
+) -> PageView<'a> {
+    PageView {
+        lang: tongue.code(),
+        tone: Tone::Error,
+        title: tongue.say("页面暂时打不开", "This page is unavailable"),
+        text: vec![tongue.say(
+            "网站暂时没有响应，请稍后刷新。你的登录状态不受影响。",
+            "The site does not answer at the moment. Reload in a while; you are still signed in.",
+        )],
+        actions: Vec::new(),
+        details: vec![(tongue.say("原因", "Cause"), failure.code().to_owned())],
+        site,
+        nonce,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::login::pages::Action;
+
+    fn render(view: &PageView<'_>) -> String {
+        GatewayPages.render(view)
+    }
+
+    const HOSTILE: &str = r#""><script>alert('1')</script>"#;
+
+    fn view() -> PageView<'static> {
+        PageView {
+            lang: "en",
+            tone: Tone::Welcome,
+            title: "Sign in",
+            text: vec!["One.", "Two."],
+            actions: vec![
+                Action {
+                    label: "Go on",
+                    href: "/_wx/login?scope=userinfo&to=/a".into(),
+                    post: false,
+                },
+                Action { label: "Sign out", href: "/_wx/logout?to=/".into(), post: true },
+            ],
+            details: vec![("rid", "65ab-1".into())],
+            site: "h5.example.com",
+            nonce: "bm9uY2U",
+        }
+    }
+
+    #[test]
+    fn every_tone_has_its_own_icon() {
+        let pages = [Tone::Welcome, Tone::Info, Tone::Warning, Tone::Error]
+            .map(|tone| render(&PageView { tone, ..view() }));
+        for (i, page) in pages.iter().enumerate() {
+            assert!(page.contains("<svg"));
+            assert!(pages[..i].iter().all(|other| other != page));
+        }
+    }
+
+    #[test]
+    fn the_first_action_is_the_primary_one() {
+        let page = render(&view());
+        assert_eq!(page.matches("id=\"primary\"").count(), 1);
+        let link = page.find("href=\"/_wx/login?scope=userinfo&#38;to=/a\"").expect("the link");
+        let form = page.find("method=\"post\" action=\"/_wx/logout?to=/\"").expect("the form");
+        let primary = page.find("id=\"primary\"").expect("the primary action");
+        assert!(primary < form && link < form);
+    }
+
+    #[test]
+    fn a_form_can_be_the_primary_action() {
+        let page = render(&PageView {
+            actions: vec![Action { label: "Sign out", href: "/_wx/logout".into(), post: true }],
+            ..view()
+        });
+        assert!(page.contains("<button id=\"primary\""), "{page}");
+    }
+
+    #[test]
+    fn every_value_is_escaped() {
+        let page = render(&PageView {
+            lang: HOSTILE,
+            title: HOSTILE,
+            text: vec![HOSTILE],
+            actions: vec![
+                Action { label: HOSTILE, href: HOSTILE.into(), post: false },
+                Action { label: HOSTILE, href: HOSTILE.into(), post: true },
+            ],
+            details: vec![(HOSTILE, HOSTILE.into())],
+            site: HOSTILE,
+            nonce: HOSTILE,
+            ..view()
+        });
+        assert!(!page.contains("<script"), "{page}");
+        assert!(page.contains("&#60;script&#62;"), "the text is there, as text");
+    }
+
+    #[test]
+    fn the_page_works_under_a_policy_that_allows_almost_nothing() {
+        let page = render(&view());
+        assert_eq!(
+            page.matches("<style").count(),
+            page.matches("<style nonce=\"bm9uY2U\"").count()
+        );
+        assert!(!page.contains(" style="), "inline style");
+        assert!(!page.contains("<script") && !page.contains("javascript:"), "script");
+        for outside in ["src=", "url(", "@import"] {
+            assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn a_page_without_actions_and_details_has_no_empty_boxes() {
+        let page = render(&PageView { actions: Vec::new(), details: Vec::new(), ..view() });
+        assert!(!page.contains("class=\"actions\"") && !page.contains("class=\"details\""));
+    }
+}

@@ -1,0 +1,174 @@
+//! Connections to the upstream: driven by the task that uses them, and kept for the next one.
+
+use std::{
+    fmt, mem,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::Instant};
+
+use super::upstream::RequestBody;
+
+/// How many idle connections a core keeps.
+const MOST_IDLE: usize = 256;
+/// Shorter than the shortest time that a common upstream keeps an idle connection, which is Node's 5 s: a connection
+/// that is closed in the moment of its use would fail a request.
+const LONGEST_IDLE: Duration = Duration::from_secs(4);
+
+/// One connection to the upstream.
+pub(super) struct Connection {
+    pub(super) sender: SendRequest<RequestBody>,
+    pub(super) driver: Driver,
+}
+
+impl Connection {
+    pub(super) async fn open(stream: TcpStream) -> hyper::Result<Self> {
+        let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, driver: Driver(Some(Box::pin(driver))) })
+    }
+
+    /// Whether it can take another request.
+    fn is_usable(&mut self, context: &mut Context<'_>) -> bool {
+        self.driver.poll(context);
+        self.driver.0.is_some() && self.sender.is_ready()
+    }
+}
+
+/// What reads and writes a connection. Runs only when it is polled.
+pub(super) struct Driver(Option<Pin<Box<Http1>>>);
+
+type Http1 = http1::Connection<TokioIo<TcpStream>, RequestBody>;
+
+impl Driver {
+    /// Moves what can be moved. How the connection ends is told to whoever waits for an answer or a body.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) {
+        if let Some(driver) = &mut self.0
+            && driver.as_mut().poll(context).is_ready()
+        {
+            self.0 = None;
+        }
+    }
+}
+
+/// The idle connections of one core, the one that was used last on top. The lock is never waited for: a core is one
+/// thread.
+#[derive(Default)]
+pub(super) struct Pool(Mutex<Vec<(Connection, Instant)>>);
+
+impl Pool {
+    /// A connection that was open a moment ago, if there is one.
+    pub(super) fn take(&self, context: &mut Context<'_>) -> Option<Connection> {
+        loop {
+            let (mut connection, since) = self.lock().pop()?;
+            if since.elapsed() >= LONGEST_IDLE {
+                // All below it are older.
+                mem::take(&mut *self.lock());
+                return None;
+            }
+            if connection.is_usable(context) {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn put(&self, connection: Connection) {
+        let mut idle = self.lock();
+        if idle.len() < MOST_IDLE {
+            idle.push((connection, Instant::now()));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(Connection, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("idle", &self.lock().len()).finish()
+    }
+}
+
+/// The body of an upstream's answer. Drives its connection while it is read, and gives it back at the end.
+pub(in crate::gateway) struct UpstreamBody {
+    body: Incoming,
+    /// None for a connection that is not used again, and when it was given back.
+    connection: Option<(Connection, Arc<Pool>)>,
+}
+
+impl UpstreamBody {
+    pub(super) fn new(body: Incoming, connection: Connection, pool: Arc<Pool>) -> Self {
+        Self { body, connection: Some((connection, pool)) }
+    }
+
+    /// A body whose connection is driven elsewhere.
+    pub(super) fn alone(body: Incoming) -> Self {
+        Self { body, connection: None }
+    }
+
+    /// Gives the connection back, if it has no more of this exchange on it.
+    fn release(&mut self, context: &mut Context<'_>) {
+        if let Some((mut connection, pool)) = self.connection.take()
+            && connection.is_usable(context)
+        {
+            pool.put(connection);
+        }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some((connection, _)) = &mut self.connection {
+            connection.driver.poll(context);
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(None) => self.release(context),
+            Poll::Ready(Some(Err(error))) => {
+                tracing::warn!(%error, "the upstream broke off its answer");
+                self.connection = None;
+            }
+            _ => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for UpstreamBody {
+    /// A server that knows the length does not ask for the end, so this is where most connections come back.
+    fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.release(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+impl fmt::Debug for UpstreamBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamBody").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,93 @@
+//! Cuts our cookies out of what goes to the upstream.
+
+use http::{
+    HeaderMap, HeaderValue,
+    header::{COOKIE, Entry},
+};
+
+use crate::session::cookie;
+
+/// Cuts our cookies out of a request and joins what is left into one header, byte for byte.
+pub(super) fn cut_ours(headers: &mut HeaderMap) {
+    let Entry::Occupied(present) = headers.entry(COOKIE) else { return };
+    let is_ours = |pair: &[u8]| cookie::is_ours(cookie::name_and_value(pair).0);
+    let mut lines = present.iter();
+    let untouched =
+        lines.next().is_some_and(|line| !line.as_bytes().split(is_semicolon).any(is_ours))
+            && lines.next().is_none();
+    if untouched {
+        return;
+    }
+    let mut left = Vec::new();
+    for line in present.iter() {
+        for pair in line.as_bytes().split(is_semicolon).filter(|pair| !is_ours(pair)) {
+            if pair.trim_ascii().is_empty() {
+                continue;
+            }
+            if !left.is_empty() {
+                left.extend_from_slice(b"; ");
+            }
+            left.extend_from_slice(pair.trim_ascii_start());
+        }
+    }
+    present.remove_entry_mult();
+    if !left.is_empty() {
+        let line =
+            HeaderValue::from_bytes(&left).expect("parts of header values make a header value");
+        headers.insert(COOKIE, line);
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // The form that `split` wants.
+fn is_semicolon(byte: &u8) -> bool {
+    *byte == b';'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left_of(lines: &[&[u8]]) -> Option<Vec<u8>> {
+        let line = |bytes: &&[u8]| (COOKIE, HeaderValue::from_bytes(bytes).unwrap());
+        let mut headers: HeaderMap = lines.iter().map(line).collect();
+        cut_ours(&mut headers);
+        assert!(headers.get_all(COOKIE).iter().count() <= 1);
+        headers.get(COOKIE).map(|line| line.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn c21_our_cookies_are_cut_out_in_any_spelling_of_the_header() {
+        for ours in
+            ["wxgate=x", "__Host-wxgate=x", "wxgate-login-12345678=x", "__Host-wxgate-login-a=x"]
+        {
+            for line in [
+                format!("{ours}; a=1; b=2"),
+                format!("a=1; {ours}; b=2"),
+                format!("a=1;{ours};b=2"),
+                format!("a=1; b=2;\t{ours} "),
+            ] {
+                let left = left_of(&[line.as_bytes()]).unwrap();
+                assert_eq!(String::from_utf8_lossy(&left), "a=1; b=2", "{line}");
+            }
+            assert_eq!(left_of(&[ours.as_bytes()]), None);
+            let left = left_of(&[b"a=1", ours.as_bytes(), b"b=2"]).unwrap();
+            assert_eq!(String::from_utf8_lossy(&left), "a=1; b=2");
+        }
+    }
+
+    #[test]
+    fn c37_other_cookies_pass_byte_for_byte_and_odd_ones_do_no_harm() {
+        for line in [
+            &b"a=1; b=\"x y\"; c"[..],
+            b"=; ;;",
+            b"",
+            b"a=\xff\xfe; wxgatex=1; xwxgate=2; wxgate-other=3",
+            b"  a=1 ;  b=2  ",
+        ] {
+            assert_eq!(left_of(&[line]).as_deref(), Some(line));
+        }
+        assert_eq!(left_of(&[b"a=\xff=; wxgate=x"]).as_deref(), Some(&b"a=\xff="[..]));
+        assert_eq!(left_of(&[b";; =;wxgate=x"]).as_deref(), Some(&b"="[..]));
+        assert_eq!(left_of(&[]), None);
+    }
+}
