@@ -1,0 +1,149 @@
+//! A store that fails on request, and what the gateway makes of it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use http::{Method, StatusCode};
+use wxgate::session::{
+    Lifetimes, Lookup, MemoryStore, NewSession, OneUse, Session, SessionId, Store, StoreError,
+    UserChange, UserKey, UserSlot,
+};
+
+use crate::world::World;
+
+/// A memory store behind a line that can be cut, and that has to be asked for everything.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    inner: MemoryStore,
+    down: Arc<AtomicBool>,
+    app_data_loads: Arc<AtomicUsize>,
+}
+
+impl Watched {
+    pub fn new(inner: MemoryStore) -> Self {
+        Self { inner, down: Arc::default(), app_data_loads: Arc::default() }
+    }
+
+    pub fn app_data_loads(&self) -> Arc<AtomicUsize> {
+        self.app_data_loads.clone()
+    }
+
+    fn line(&self) -> Result<&MemoryStore, StoreError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(StoreError::new("answer", "the test has cut the line"));
+        }
+        Ok(&self.inner)
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    fn lifetimes(&self) -> Lifetimes {
+        self.inner.lifetimes()
+    }
+
+    fn peek(&self, _: SessionId) -> Lookup {
+        Lookup::Unknown
+    }
+
+    async fn load(&self, id: SessionId) -> Result<Option<Arc<Session>>, StoreError> {
+        self.line()?.load(id).await
+    }
+
+    async fn put_user(
+        &self,
+        key: UserKey,
+        change: UserChange,
+    ) -> Result<Arc<UserSlot>, StoreError> {
+        self.line()?.put_user(key, change).await
+    }
+
+    async fn create(&self, new: NewSession) -> Result<Arc<Session>, StoreError> {
+        self.line()?.create(new).await
+    }
+
+    async fn remove(&self, id: SessionId) -> Result<(), StoreError> {
+        self.line()?.remove(id).await
+    }
+
+    async fn remove_all_of(&self, key: &UserKey) -> Result<(), StoreError> {
+        self.line()?.remove_all_of(key).await
+    }
+
+    async fn claim(&self, once: OneUse, life: Duration) -> Result<bool, StoreError> {
+        self.line()?.claim(once, life).await
+    }
+
+    async fn load_app_data(&self, id: SessionId) -> Result<Option<Arc<[u8]>>, StoreError> {
+        self.app_data_loads.fetch_add(1, Ordering::SeqCst);
+        self.line()?.load_app_data(id).await
+    }
+
+    async fn save_app_data(&self, id: SessionId, data: Arc<[u8]>) -> Result<bool, StoreError> {
+        self.line()?.save_app_data(id, data).await
+    }
+
+    async fn remove_app_data(&self, id: SessionId) -> Result<(), StoreError> {
+        self.line()?.remove_app_data(id).await
+    }
+}
+
+async fn world() -> (World, Arc<AtomicBool>) {
+    let mut down = Arc::default();
+    let world = World::with_store(|clock| {
+        let store = Watched::new(MemoryStore::builder().clock(clock).build());
+        down = store.down.clone();
+        store
+    })
+    .await;
+    (world, down)
+}
+
+#[tokio::test]
+async fn c42_a_store_that_is_down_is_a_503_without_cookies_and_the_same_session_works_afterwards() {
+    let (world, down) = world().await;
+    let browser = world.signed_in("alice").await;
+    let before = browser.session_cookie();
+
+    down.store(true, Ordering::SeqCst);
+    for (method, path) in [
+        (Method::GET, "/page"),
+        (Method::GET, "/optional"),
+        (Method::GET, "/profile"),
+        (Method::GET, "/_wx/me"),
+        (Method::GET, "/_wx/login"),
+        (Method::POST, "/_wx/logout"),
+    ] {
+        for accept in ["text/html", "application/json"] {
+            let headers = [("accept", accept), ("origin", &*world.url)];
+            let answer = browser.send(method.clone(), path, &headers, "").await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{method} {path}");
+            assert_eq!(answer.set_cookies(), [""; 0], "{method} {path}");
+        }
+    }
+    assert_eq!(browser.get("/off").await.status, StatusCode::OK);
+
+    down.store(false, Ordering::SeqCst);
+    assert_eq!(browser.session_cookie(), before);
+    assert_eq!(browser.get("/page").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn c48_a_store_that_fails_at_the_claim_signs_nobody_in_and_leaves_the_code_alone() {
+    let (world, down) = world().await;
+    let browser = world.browser("alice");
+    let callback = browser.callback_url("/page").await;
+    down.store(true, Ordering::SeqCst);
+    let answer = browser.get(&callback).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.set_cookies(), [""; 0]);
+    assert_eq!(world.exchanges(), 0);
+    down.store(false, Ordering::SeqCst);
+    assert_eq!(browser.walk("/page").await.status, StatusCode::OK);
+}
