@@ -17,7 +17,7 @@ use wxgate::{
     secret::{RefreshToken, UserToken},
     simulator::{Fault, FaultSwitch, Simulator},
     wechat::{
-        AnswerFault, Backoff, Client, Endpoints, ErrCode, Error, Grant, Kind, Lang, OpenId,
+        AnswerFault, Backoff, Client, Endpoints, ErrCode, Error, Grant, Kind, Lang, OpenId, Rid,
         Userinfo,
     },
 };
@@ -123,11 +123,7 @@ async fn w09_every_shape_of_an_error_is_read_by_its_code() {
     ] {
         let error = exchanged(name).await.unwrap_err();
         let Kind::Refused(errcode, found) = error.kind() else { panic!("{name}: {error}") };
-        assert_eq!(
-            (errcode.number(), found.as_ref().map(|rid| rid.as_str())),
-            (code, rid),
-            "{name}"
-        );
+        assert_eq!((errcode.number(), found.as_ref().map(Rid::as_str)), (code, rid), "{name}");
         assert!(error.to_string().contains(&code.to_string()), "{error}");
     }
 }

@@ -163,9 +163,9 @@ async fn any_tower_service_can_be_wrapped() {
     let done = call(back.strip_prefix(&url).unwrap(), &pending).await;
     assert_eq!(done.status(), StatusCode::SEE_OTHER);
     let session = done.headers().get_all("set-cookie").iter().map(|c| c.to_str().unwrap());
-    let session =
+    let mut session =
         session.filter(|c| c.starts_with("wxgate=")).map(|c| c.split(';').next().unwrap());
-    let page = call("/page", session.last().unwrap()).await;
+    let page = call("/page", session.next_back().unwrap()).await;
     let body = page.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, sim.world().users[0].openid(world::APPID).as_bytes());
 }

@@ -106,7 +106,7 @@ async fn c11_c12_identity_headers_come_from_the_gateway_alone_whatever_the_polic
     for path in ["/off", "/optional", "/page"] {
         for method in ["GET", "POST", "OPTIONS"] {
             let cookie = browser.session_cookie().unwrap();
-            let spoofed: String = names.iter().map(|name| format!("{name}: spoofed\r\n")).collect();
+            let spoofed = names.map(|name| format!("{name}: spoofed\r\n")).concat();
             let request = format!(
                 "{method} {path} HTTP/1.1\r\nHost: {}\r\n{spoofed}X-Kept: yes\r\nCookie: wxgate={cookie}\r\n\
                  Connection: close, x-wechat-openid, x-wechat-subject, x-forwarded-user\r\nContent-Length: 0\r\n\r\n",

@@ -295,7 +295,7 @@ impl Browser {
         for line in headers.get_all(header::SET_COOKIE) {
             let cookie = cookie::Cookie::parse(line.to_str().unwrap().to_owned()).unwrap();
             let mut jar = self.jar.lock().unwrap();
-            if cookie.max_age() == Some(Default::default()) {
+            if cookie.max_age() == Some(cookie::time::Duration::ZERO) {
                 jar.remove(cookie.name());
             } else {
                 jar.insert(cookie.name().to_owned(), cookie.value().to_owned());

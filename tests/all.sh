@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Runs every check of the project, after installing what they need on a Debian machine that has Rust and git.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# Installs those of the packages whose command is missing: pairs of command and package.
+need() {
+    local missing=()
+    while [ $# -gt 0 ]; do
+        command -v "$1" >/dev/null || missing+=("$2")
+        shift 2
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+step 'what the tests need'
+need cc gcc curl curl chromium chromium chromedriver chromium-driver python3 python3
+# Chinese text and emoji have to show in the browser tests.
+fc-list 2>/dev/null | grep -q NotoSansCJK || need no-such-command fonts-noto-cjk
+tests/clients/setup.sh
+
+step 'format'
+cargo fmt --check
+
+step 'lints, with every feature'
+cargo clippy --quiet --features full --all-targets -- -D warnings
+
+step 'each feature alone'
+for feature in '' memory axum tower-sessions gateway simulator demo; do
+    echo "feature: ${feature:-none}"
+    cargo clippy --quiet --no-default-features --features "$feature" --lib -- -D warnings
+done
+
+step 'documentation'
+RUSTDOCFLAGS='-D warnings' cargo doc --quiet --features full --no-deps
+
+step 'the commands of the READMEs'
+tests/readme.sh
+
+step 'tests'
+cargo test --features full

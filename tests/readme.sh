@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Runs the commands of the READMEs, in their order, as somebody would who types them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+
+commands() { awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' "$1"; }
+
+if ! diff <(commands README.md) <(commands README.zh-CN.md); then
+    echo 'README.md and README.zh-CN.md show different commands' >&2
+    exit 1
+fi
+
+work=$(mktemp -d)
+server=
+stop() { if [ -n "$server" ]; then kill -INT "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; server=; fi; }
+trap 'stop; rm -rf "$work"' EXIT
+echo 0123456789abcdef0123456789abcdef >"$work/secret.txt"
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}" CARGO_INSTALL_ROOT="$work/installed"
+export PATH="$work/installed/bin:$PATH"
+
+# Starts a server, and waits until its port answers. The command itself may have to be built first.
+start() {
+    local port=$1 folder=$2 command=$3
+    if curl -s -o "$work/out" "http://127.0.0.1:$port/"; then
+        echo "port $port is taken: stop what listens there" >&2
+        exit 1
+    fi
+    # exec, so that the signal to stop reaches the server itself.
+    (cd "$folder" && exec $command) >"$work/log" 2>&1 &
+    server=$!
+    until curl -s -o "$work/out" "http://127.0.0.1:$port/"; do
+        if ! kill -0 "$server" 2>/dev/null; then
+            cat "$work/log" >&2
+            exit 1
+        fi
+        sleep 0.2
+    done
+}
+
+while read -r command <&3; do
+    echo "+ $command"
+    case $command in
+    'cargo demo')
+        cargo build --quiet --release --features full
+        began=$SECONDS
+        start 8080 "$root" "$command"
+        [ $((SECONDS - began)) -lt 60 ] || { echo 'the demo took more than a minute to start' >&2; exit 1; }
+        ;;
+    'curl '*)
+        (cd "$work" && eval "$command") >"$work/page"
+        grep -q '爱丽丝🌸' "$work/page" || { cat "$work/page" >&2; exit 1; }
+        ;;
+    tests/all.sh)
+        stop # This runs as a part of it.
+        ;;
+    'cargo install '*)
+        $command --quiet
+        ;;
+    'wxgate serve '*)
+        start 8080 "$work" "$command"
+        curl -s -o "$work/out" -w '%{redirect_url}' -H 'Host: h5.example.com' -H 'User-Agent: MicroMessenger/8' \
+            http://127.0.0.1:8080/page | grep -q '^https://open.weixin.qq.com/connect/oauth2/authorize?appid=wx0123456789abcdef&'
+        stop
+        ;;
+    *' -- simulator')
+        cargo build --quiet --features full
+        start 9090 "$root" "$command"
+        simulator=$server
+        server=
+        ;;
+    'cargo run --example '*)
+        trap 'kill -INT "$simulator"; stop; rm -rf "$work"' EXIT
+        cargo build --quiet --examples
+        start 8080 "$root" "$command"
+        curl -sL -c "$work/jar2" -b "$work/jar2" -H 'X-Simulator-User: alice' http://127.0.0.1:8080/me | grep -q '^hello wx0123456789abcdef:o'
+        stop
+        ;;
+    *)
+        echo "nobody has said how to check: $command" >&2
+        exit 1
+        ;;
+    esac
+done 3< <(commands README.md)
+echo 'every command of the READMEs works'
