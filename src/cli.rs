@@ -8,6 +8,7 @@ use std::{
     fs,
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     path::PathBuf,
     time::Duration,
 };
@@ -21,6 +22,8 @@ use wxgate::{
     wechat::{Client, Endpoints},
 };
 
+const SESSION_LIVES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(400 * 24 * 60 * 60);
 const SECRET_ENV: &str = "WXGATE_SECRET";
 
 /// Signs people in with WeChat.
@@ -96,8 +99,10 @@ impl Serve {
             endpoints = endpoints.with_open(open)?;
         }
         let (idle, absolute) = (self.session_idle, self.session_life);
-        if idle.as_secs() == 0 || absolute.as_secs() == 0 {
-            return Err("--session-idle and --session-life have to be at least one second".into());
+        if ![idle, absolute].iter().all(|life| SESSION_LIVES.contains(life)) {
+            let why = "--session-idle and --session-life have to be between one second and 400 days, \
+                       which is as long as browsers keep a cookie";
+            return Err(why.into());
         }
         let store = MemoryStore::builder().lifetimes(Lifetimes { idle, absolute }).build();
         let login = match self.login {

@@ -67,12 +67,18 @@ fn run(cli: Cli) -> Result<(), Stop> {
                 let (listen, upstream) = (serve.listen, &serve.upstream);
                 let gateway = Gateway::start(settings);
                 let gateway = gateway.map_err(|error| {
-                    Stop::unavailable(format!("cannot listen on {listen}: {error}"))
+                    Stop::unavailable(format!("cannot serve on {listen}: {error}"))
                 })?;
                 tracing::info!(addr = %gateway.addr(), %upstream, "serving");
                 stop_signal().await?;
                 tracing::info!("stopping: finishing what is in flight");
-                gateway.stop().await;
+                tokio::select! {
+                    () = gateway.stop() => {}
+                    again = stop_signal() => {
+                        tracing::warn!("told to stop twice: what is in flight is cut");
+                        again?;
+                    }
+                }
             }
             Command::Simulator(simulator) => {
                 let simulator = simulator.builder().map_err(Stop::usage)?;

@@ -1,6 +1,6 @@
 //! Secrets as types: they cannot be printed, compared with `==` or serialised by accident.
 
-use std::{fmt, fs, io, path::Path};
+use std::{env::VarError, fmt, fs, io, path::Path};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -69,7 +69,11 @@ impl AppSecret {
     /// When the file cannot be read, or holds nothing.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretSourceError> {
         let path = path.as_ref();
-        let name = || format!("file {}", path.display());
+        let name = || match path.to_str() {
+            // Somebody has given the secret instead of its file: not to be repeated.
+            Some(text) if looks_like_secret(text) => "a file named like a secret".to_owned(),
+            _ => format!("file {}", path.display()),
+        };
         let text = fs::read_to_string(path)
             .map_err(|cause| SecretSourceError::Unreadable(name(), cause))?;
         Self::from_text(&text).ok_or_else(|| SecretSourceError::Empty(name()))
@@ -80,18 +84,28 @@ impl AppSecret {
     /// # Errors
     /// When the variable is not set, is not UTF-8, or holds nothing.
     pub fn from_env(name: &str) -> Result<Self, SecretSourceError> {
+        let place = || format!("environment variable {name}");
         let text = std::env::var(name).map_err(|cause| {
-            let cause = io::Error::new(io::ErrorKind::NotFound, cause.to_string());
-            SecretSourceError::Unreadable(format!("environment variable {name}"), cause)
+            // The cause itself would show what is in the variable.
+            let cause = match cause {
+                VarError::NotPresent => io::Error::new(io::ErrorKind::NotFound, "it is not set"),
+                VarError::NotUnicode(_) => {
+                    io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")
+                }
+            };
+            SecretSourceError::Unreadable(place(), cause)
         })?;
-        Self::from_text(&text)
-            .ok_or_else(|| SecretSourceError::Empty(format!("environment variable {name}")))
+        Self::from_text(&text).ok_or_else(|| SecretSourceError::Empty(place()))
     }
 
     fn from_text(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty()).then(|| Self::new(text))
     }
+}
+
+fn looks_like_secret(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Why a secret could not be had. Names the place, never the content.
@@ -138,6 +152,9 @@ mod tests {
         assert_eq!(AppSecret::from_file(&good).unwrap().expose(), "0123");
         let error = AppSecret::from_file(&empty).unwrap_err().to_string();
         assert!(error.contains("empty.txt") && error.ends_with("is empty"), "{error}");
+        let given =
+            AppSecret::from_file("0123456789abcdef0123456789abcdef").unwrap_err().to_string();
+        assert!(!given.contains("0123"), "{given}");
         let error = AppSecret::from_file(folder.join("none.txt")).unwrap_err().to_string();
         assert!(error.contains("none.txt"), "{error}");
         fs::remove_dir_all(folder).unwrap();

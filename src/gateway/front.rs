@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
 
 use super::{
     pages,
-    proxy::{self, Failure, Upstream, UpstreamBody, UpstreamUrl},
+    proxy::{self, Failure, Terms, Upstream, UpstreamBody, UpstreamUrl},
     settings::Limits,
 };
 use crate::login::{
@@ -23,6 +24,14 @@ pub(super) struct Front {
     upstream: Upstream,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) addr: SocketAddr,
+    /// Held by whatever is in flight for the client.
+    pub(super) open: mpsc::Sender<()>,
+}
+
 type Body = LoginBody<UpstreamBody>;
 
 impl Front {
@@ -30,20 +39,25 @@ impl Front {
         Self { gate, upstream: Upstream::new(upstream, limits) }
     }
 
+    /// Does what has to be done from time to time.
+    pub(super) fn tidy(&self) {
+        self.upstream.sweep();
+    }
+
     pub(super) async fn answer(
         &self,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        client: &Client,
     ) -> Result<Response<Body>, Infallible> {
         let (mut head, body) = request.into_parts();
         if let Err(bad) = proxy::check_target(&mut head) {
             return Ok(own(refuse_target(bad)));
         }
         Ok(match self.gate.admit(&mut head) {
-            Verdict::Pass(user) => self.forward(head, body, user, peer).await,
+            Verdict::Pass(user) => self.forward(head, body, user, client).await,
             Verdict::Answer(response) => own(response),
             Verdict::Wait(pending) => match self.gate.attend(pending, &head, body).await {
-                Attended::Pass(user, body) => self.forward(head, body, user, peer).await,
+                Attended::Pass(user, body) => self.forward(head, body, user, client).await,
                 Attended::Answer(response) => own(response),
             },
         })
@@ -54,18 +68,26 @@ impl Front {
         mut head: Parts,
         body: Incoming,
         user: Option<WechatUser>,
-        peer: SocketAddr,
+        client: &Client,
     ) -> Response<Body> {
         let waiting = Waiting::of(&head);
-        proxy::prepare_request(&mut head, user.as_ref(), peer, self.gate.public_url());
-        match self.upstream.exchange(Request::from_parts(head, body)).await {
+        let tunnel = proxy::is_websocket(&head.headers).then(|| Terms {
+            life: user.as_ref().map(|user| self.gate.time_left(user)),
+            open: client.open.clone(),
+        });
+        proxy::prepare_request(&mut head, user.as_ref(), client.addr, self.gate.public_url());
+        match self.upstream.exchange(Request::from_parts(head, body), tunnel).await {
             Ok(response) => response.map(LoginBody::inner),
             Err(failure) => own(self.explain(&failure, waiting)),
         }
     }
 
     fn explain(&self, failure: &Failure, waiting: Waiting) -> Response<Full<Bytes>> {
-        tracing::warn!(%failure, upstream = %self.upstream.url(), "the upstream did not answer");
+        if failure.is_the_client_s() {
+            tracing::debug!(%failure, "a request did not arrive whole");
+        } else {
+            tracing::warn!(%failure, upstream = %self.upstream.url(), "the upstream did not answer");
+        }
         let status = failure.status();
         match waiting {
             Waiting::Script => {

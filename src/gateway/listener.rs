@@ -4,7 +4,7 @@ use std::{
     io,
     net::{SocketAddr, TcpListener as StdListener},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -17,7 +17,11 @@ use tokio::{
     time,
 };
 
-use super::{front::Front, settings::Limits};
+use super::{
+    front::{Client, Front},
+    proxy::LONGEST_IDLE,
+    settings::Limits,
+};
 
 /// A request head that is larger than this is refused: far above what browsers send with all of their cookies.
 const LARGEST_HEAD: usize = 64 * 1024;
@@ -52,6 +56,7 @@ pub(super) async fn serve(
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    tokio::spawn(tidy(Arc::downgrade(&front)));
     // Every connection holds a sender; when all are gone, so are the connections.
     let (open, mut all_closed) = mpsc::channel::<()>(1);
     loop {
@@ -60,12 +65,9 @@ pub(super) async fn serve(
             () = stopped(&mut stop) => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let (front, stop, open) = (front.clone(), stop.clone(), open.clone());
-                tokio::spawn(async move {
-                    connection(stream, peer, front, limits, stop).await;
-                    drop(open);
-                });
+            Ok((stream, addr)) => {
+                let client = Client { addr, open: open.clone() };
+                tokio::spawn(connection(stream, client, front.clone(), limits, stop.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -80,18 +82,29 @@ pub(super) async fn serve(
     Ok(())
 }
 
+/// Tidies up for as long as somebody serves.
+async fn tidy(front: Weak<Front>) {
+    let mut turns = time::interval(LONGEST_IDLE);
+    while let Some(front) = front.upgrade() {
+        front.tidy();
+        drop(front);
+        turns.tick().await;
+    }
+}
+
 async fn connection(
     stream: TcpStream,
-    peer: SocketAddr,
+    client: Client,
     front: Arc<Front>,
     limits: Limits,
     mut stop: watch::Receiver<bool>,
 ) {
     // Without it small answers wait for the client's acknowledgement; where it fails they just do.
     stream.set_nodelay(true).ok();
+    let both = Arc::new((front, client));
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let front = front.clone();
-        async move { front.answer(request, peer).await }
+        let both = both.clone();
+        async move { both.0.answer(request, &both.1).await }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -49,11 +49,15 @@ impl Gateway {
     /// Starts a gateway. Has to be called on a tokio runtime, which then makes the calls to WeChat.
     ///
     /// # Errors
-    /// When the address cannot be listened on, or the system gives no threads.
+    /// When the address cannot be listened on, the upstream is this very address, or the system gives no threads.
     pub fn start(settings: Settings) -> io::Result<Self> {
         let Settings { listen, login, upstream, cores, limits } = settings;
         let listeners = listener::bind(listen, cores)?;
         let addr = listeners[0].local_addr()?;
+        if upstream.is(addr) {
+            let why = format!("the upstream {upstream} is the gateway itself");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
         let login = login.runtime(Handle::current());
         let (stop, stopped) = watch::channel(false);
         let mut running = Vec::new();

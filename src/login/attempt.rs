@@ -123,6 +123,17 @@ pub(crate) struct Begun {
     pub(crate) sealed_target: Option<String>,
 }
 
+/// Why a sign-in starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start<'a> {
+    /// A page needs it.
+    ByItself,
+    /// A person has pressed a button: that is no loop.
+    ByHand,
+    /// This one came to nothing.
+    After(&'a Attempt),
+}
+
 /// Too many sign-ins in a row to the same target.
 pub(crate) struct Loop {
     /// How the last one ended.
@@ -130,13 +141,13 @@ pub(crate) struct Loop {
 }
 
 impl Attempts<'_> {
-    /// Begins a sign-in. `afresh` is for a person who has pressed a button: that is no loop.
+    /// Begins a sign-in, unless that has just been tried too often.
     pub(crate) fn begin(
         &self,
         headers: &HeaderMap,
         scope: Scope,
         target: &ReturnTo,
-        afresh: bool,
+        start: Start<'_>,
     ) -> Result<Begun, Loop> {
         let state = State::random();
         let short = self.longest_short_target();
@@ -148,16 +159,22 @@ impl Attempts<'_> {
             if long { Target::Long(digest(target)) } else { Target::Short(target.clone()) };
 
         let (known, mut cookies) = self.make_room(headers);
-        let row = known
-            .iter()
-            .filter(|old| !afresh && old.target == target && old.scope == scope)
-            .filter(|old| self.now.since(old.row_began_at) < ROW)
-            .max_by_key(|old| (old.count, old.started_at));
-        let (count, row_began_at) =
-            row.map_or((1, self.now), |old| (old.count.saturating_add(1), old.row_began_at));
-        if let Some(old) = row.filter(|_| count > MOST_IN_A_ROW) {
+        let in_row = |old: &&Attempt| {
+            old.target == target && old.scope == scope && self.now.since(old.row_began_at) < ROW
+        };
+        let before = match start {
+            Start::ByHand => None,
+            Start::ByItself => {
+                known.iter().filter(in_row).max_by_key(|old| (old.count, old.started_at))
+            }
+            // However long its consent took.
+            Start::After(failed) => Some(failed),
+        };
+        let count = before.map_or(1, |old| old.count.saturating_add(1));
+        if let Some(old) = before.filter(|_| count > MOST_IN_A_ROW) {
             return Err(Loop { last: old.progress });
         }
+        let row_began_at = before.filter(in_row).map_or(self.now, |old| old.row_began_at);
         let progress = Progress::Sent;
         let started_at = self.now;
         let attempt = Attempt { state, scope, started_at, progress, row_began_at, count, target };
@@ -379,7 +396,8 @@ mod tests {
 
         fn begin(&mut self, target: &str) -> Result<Begun, Loop> {
             let target = ReturnTo::parse(target, &self.site);
-            let begun = self.attempts().begin(&self.headers(), Scope::Base, &target, false)?;
+            let begun =
+                self.attempts().begin(&self.headers(), Scope::Base, &target, Start::ByItself)?;
             self.store(&begun.cookies);
             Ok(begun)
         }
@@ -499,8 +517,15 @@ mod tests {
         let Err(Loop { last }) = world.begin("/a") else { panic!("no loop") };
         assert_eq!(last, Progress::Sent);
         let target = ReturnTo::parse("/a", &world.site);
-        assert!(world.attempts().begin(&world.headers(), Scope::Base, &target, true).is_ok());
-        assert!(world.attempts().begin(&world.headers(), Scope::Userinfo, &target, false).is_ok());
+        assert!(
+            world.attempts().begin(&world.headers(), Scope::Base, &target, Start::ByHand).is_ok()
+        );
+        assert!(
+            world
+                .attempts()
+                .begin(&world.headers(), Scope::Userinfo, &target, Start::ByItself)
+                .is_ok()
+        );
         world.pass(60);
         assert!(world.begin("/a").is_ok());
     }

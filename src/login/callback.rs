@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use url::form_urlencoded;
 
 use super::{
-    attempt::{Attempt, LIFE, Progress, State},
+    attempt::{Attempt, LIFE, Progress, Start, State},
     gate::Gate,
     pages::Page,
     respond::Reply,
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     secret::Code,
     session::{OneUse, Session, SessionId, StoreError},
-    wechat::{AppId, ErrCode, Error, Kind, Reaction},
+    wechat::{AppId, ErrCode, Error, Kind, Reaction, Scope},
 };
 
 /// How long twins of a callback share its outcome.
@@ -119,7 +119,8 @@ pub(crate) async fn answer(gate: &Gate, head: &Parts, live: Option<&Arc<Session>
     };
     let Some(code) = query.code else {
         let retry = gate.login_url(attempt.scope, &target, true);
-        return Reply::page(Page::Refused { retry }).with_cookie(attempts.forget(&attempt));
+        // The sign-in stays open: somebody who goes back and allows it after all comes with a fresh code.
+        return Reply::page(Page::Refused { retry });
     };
     let came = Came { gate, head, attempt, target, live };
     // A sign-in that was finished is not finished again, but its twins are answered alike.
@@ -143,9 +144,9 @@ pub(crate) async fn answer(gate: &Gate, head: &Parts, live: Option<&Arc<Session>
 /// the code is burned either way, and a twin may still be waiting.
 async fn finish(gate: &Gate, came: &Came<'_>, code: Code) -> Outcome {
     let appid = gate.account().appid();
-    let key = (appid.clone(), came.attempt.state.as_str().into());
+    let key = (appid.clone(), Box::from(came.attempt.state.as_str()));
     let mut started = None;
-    let entry = gate.flights().0.entry(key).or_insert_with(|| {
+    let entry = gate.flights().0.entry(key.clone()).or_insert_with(|| {
         let (sender, receiver) = watch::channel(None);
         started = Some(sender);
         receiver
@@ -162,7 +163,12 @@ async fn finish(gate: &Gate, came: &Came<'_>, code: Code) -> Outcome {
     }
     let mut flight = entry.into_value();
     let outcome = flight.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
-    outcome.ok().flatten().unwrap_or(Outcome::Lost)
+    let outcome = outcome.ok().flatten().unwrap_or(Outcome::Lost);
+    if matches!(outcome, Outcome::StoreDown(_) | Outcome::Lost) {
+        // Nothing was settled, so the next one to come tries anew. What was sent is burned by its claim.
+        gate.flights().0.invalidate(&key);
+    }
+    outcome
 }
 
 async fn exchange(gate: &Gate, code: Code, replaces: Option<SessionId>) -> Outcome {
@@ -221,21 +227,19 @@ impl Came<'_> {
     }
 
     fn explain(&self, error: Error) -> Reply {
-        let stale = matches!(
-            error.kind(),
-            Kind::Refused(ErrCode::INVALID_CODE | ErrCode::CODE_BEEN_USED, _)
-        );
         tracing::warn!(%error, fault = ?fault(&error), "a sign-in failed");
         match (error.kind(), error.reaction()) {
-            _ if stale => self.start_again(Some(error)),
             (Kind::Refused(..), Reaction::StartAgain) => self.start_again(Some(error)),
             _ => self.give_up(error),
         }
     }
 
-    /// The code was of no use. Who is signed in goes on; everybody else is sent to WeChat once more, and once only.
+    /// The code was of no use. Who is signed in as far as this was to go goes on; everybody else is sent to WeChat
+    /// once more, and once only.
     fn start_again(&self, error: Option<Error>) -> Reply {
-        if self.live.is_some() {
+        let is_stale = error.as_ref().is_none_or(is_stale);
+        let goes_on = |session: &Arc<Session>| is_stale || satisfies(session, self.attempt.scope);
+        if self.live.is_some_and(goes_on) {
             return Reply::see(&self.target);
         }
         if self.attempt.is_last_of_its_row() {
@@ -245,7 +249,7 @@ impl Came<'_> {
             };
             return self.give_up(error);
         }
-        self.gate.begin(self.head, self.attempt.scope, &self.target, false)
+        self.gate.begin(self.head, self.attempt.scope, &self.target, Start::After(&self.attempt))
     }
 
     fn give_up(&self, error: Error) -> Reply {
@@ -261,6 +265,15 @@ impl Came<'_> {
     fn remember(&self, progress: Progress) -> HeaderValue {
         self.gate.attempts().keep(&self.attempt.at(progress))
     }
+}
+
+/// Whether the code was simply used or too old, as it is when somebody comes back to an old address.
+fn is_stale(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Refused(ErrCode::INVALID_CODE | ErrCode::CODE_BEEN_USED, _))
+}
+
+fn satisfies(session: &Session, scope: Scope) -> bool {
+    !scope.has_userinfo() || session.user().record().profile().is_some()
 }
 
 fn fault(error: &Error) -> Option<crate::wechat::Fault> {

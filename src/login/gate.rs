@@ -8,12 +8,12 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 use url::form_urlencoded;
 
 use super::{
     LOGOUT, PREFIX,
-    attempt::{Attempts, Begun, Loop},
+    attempt::{Attempts, Begun, Loop, Start},
     callback::{self, Flights},
     decision::{self, Decision, Endpoint, Facts, Known, Site},
     identity::WechatUser,
@@ -33,6 +33,7 @@ use crate::{
 
 /// A form of ours holds two short fields.
 const LARGEST_FORM: usize = 8 * 1024;
+const LONGEST_FORM: Duration = Duration::from_secs(30);
 
 /// The login of one site. Clones are the same login.
 #[derive(Clone, Debug)]
@@ -150,7 +151,11 @@ impl Gate {
 
     /// How pages look here.
     pub fn look(&self) -> Look<'_> {
-        Look { pages: &*self.0.pages, site: self.0.public_url.authority() }
+        Look {
+            pages: &*self.0.pages,
+            site: self.0.public_url.authority(),
+            wechat: self.0.client.endpoints().open().as_str(),
+        }
     }
 
     fn judge(&self, head: &Parts, session: Option<Arc<Session>>) -> Standing {
@@ -174,9 +179,12 @@ impl Gate {
             }
             Decision::Callback => return Standing::Wait(Wait::Callback(session())),
             Decision::Logout => return Standing::Wait(Wait::Logout(session())),
-            Decision::Authorize(scope) => self.begin(head, scope, &self.here(head), false),
+            Decision::Authorize(scope) => {
+                self.begin(head, scope, &self.here(head), Start::ByItself)
+            }
             Decision::AskFirst => {
-                let go = self.login_url(Scope::Userinfo, &self.here(head), false);
+                // A person presses the button, so that is no loop.
+                let go = self.login_url(Scope::Userinfo, &self.here(head), true);
                 Reply::page(Page::AskFirst { go })
             }
             Decision::GoHome(scope) => Reply::go(self.home_url(scope, &self.here(head))),
@@ -201,13 +209,13 @@ impl Gate {
         head: &Parts,
         scope: Scope,
         target: &ReturnTo,
-        afresh: bool,
+        start: Start<'_>,
     ) -> Reply {
         let scope = match self.0.account.kind() {
             AccountKind::OfficialAccount => scope,
             AccountKind::Website => Scope::Login,
         };
-        match self.attempts().begin(&head.headers, scope, target, afresh) {
+        match self.attempts().begin(&head.headers, scope, target, start) {
             Ok(Begun { attempt, cookies, sealed_target }) => {
                 let back = match sealed_target {
                     Some(sealed) => {
@@ -243,7 +251,10 @@ impl Gate {
             Decision::NotInWeChat => self.not_in_wechat(&query.to),
             // Behind a proxy that rewrites the host, being sent home once has to be enough.
             Decision::GoHome(scope) if !query.moved => Reply::go(self.home_url(scope, &query.to)),
-            _ => self.begin(head, query.scope, &query.to, query.again),
+            _ => {
+                let start = if query.again { Start::ByHand } else { Start::ByItself };
+                self.begin(head, query.scope, &query.to, start)
+            }
         }
     }
 
@@ -283,9 +294,9 @@ impl Gate {
         session: Option<Arc<Session>>,
     ) -> Reply {
         let form = if is_form(head) {
-            match read_form(body).await {
-                Some(form) => form,
-                None => return Reply::page(Page::Malformed),
+            match timeout(LONGEST_FORM, read_form(body)).await {
+                Ok(Some(form)) => form,
+                Ok(None) | Err(_) => return Reply::page(Page::Malformed),
             }
         } else {
             Vec::new()
@@ -293,9 +304,12 @@ impl Gate {
         let query = full_uri(head).query().unwrap_or_default();
         let form = std::str::from_utf8(&form).unwrap_or_default();
         let field = |name| parameter(query, name).or_else(|| parameter(form, name));
+        let everywhere = field("everywhere").is_some_and(|value| value == "1");
+        if everywhere && session.is_none() {
+            return Reply::page(Page::NobodyToEnd);
+        }
         if let Some(session) = session {
             let store = &self.0.store;
-            let everywhere = field("everywhere").is_some_and(|value| value == "1");
             let ended = match store.remove(session.id()).await {
                 Ok(()) if everywhere => store.remove_all_of(session.user().key()).await,
                 ended => ended,
@@ -413,6 +427,12 @@ impl Gate {
 
     pub(crate) fn profile_life(&self) -> Duration {
         self.0.profile_life
+    }
+
+    /// How long the user's session can last at the most.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn time_left(&self, user: &WechatUser) -> Duration {
+        user.session().ends_at(&self.0.store.lifetimes()).since(self.now())
     }
 
     /// Whether the path's policy looks for nobody.

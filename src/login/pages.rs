@@ -116,6 +116,7 @@ pub(crate) enum Page {
     Broken,
     AskLogout { here: String, everywhere: String },
     SignedOut,
+    NobodyToEnd,
     ForeignLogout,
     BadPath,
     NotFound,
@@ -126,6 +127,7 @@ impl Page {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::AskFirst { .. } | Self::AskLogout { .. } | Self::SignedOut => StatusCode::OK,
+            Self::NobodyToEnd => StatusCode::CONFLICT,
             Self::NotInWeChat { .. }
             | Self::Refused { .. }
             | Self::Snapshot { .. }
@@ -157,11 +159,17 @@ impl Page {
             Self::StoreDown => "store_unavailable",
             Self::Broken => "internal_error",
             Self::AskLogout { .. } | Self::SignedOut => "signed_out",
+            Self::NobodyToEnd => "nobody_signed_in",
             Self::ForeignLogout => "cross_site_request",
             Self::BadPath => "bad_path",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
         }
+    }
+
+    /// Whether a person can send a form from it.
+    pub(crate) fn has_form(&self) -> bool {
+        matches!(self, Self::AskLogout { .. })
     }
 
     /// What the page says.
@@ -199,6 +207,7 @@ impl Page {
             Self::Broken => words::BROKEN,
             Self::AskLogout { .. } => words::ASK_LOGOUT,
             Self::SignedOut => words::SIGNED_OUT,
+            Self::NobodyToEnd => words::NOBODY_TO_END,
             Self::ForeignLogout => words::FOREIGN_LOGOUT,
             Self::BadPath => words::BAD_PATH,
             Self::NotFound => words::NOT_FOUND,
@@ -229,6 +238,7 @@ impl Page {
             | Self::Malformed
             | Self::Broken
             | Self::SignedOut
+            | Self::NobodyToEnd
             | Self::BadPath
             | Self::NotFound
             | Self::MethodNotAllowed => vec![home()],

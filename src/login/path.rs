@@ -45,6 +45,10 @@ pub(crate) fn check(path: &str) -> Result<(), BadPath> {
 fn canonical(path: &str) -> Result<Cow<'_, str>, BadPath> {
     let Some(inner) = path.strip_prefix('/') else { return Err(BadPath::NoPath) };
     check_characters(path.as_bytes())?;
+    if inner.split('/').any(|segment| segment.starts_with(';')) {
+        // Without its parameters the segment is empty, and some servers leave it out then.
+        return Err(BadPath::Ambiguous);
+    }
     let is_plain = |segment: &str| !segment.is_empty() && dots(segment) == Dots::None;
     let (folders, last) = inner.rsplit_once('/').map_or((None, inner), |(f, l)| (Some(f), l));
     let all_plain = folders.is_none_or(|folders| folders.split('/').all(is_plain));
@@ -123,13 +127,23 @@ fn dots(segment: &str) -> Dots {
     }
 }
 
-/// Whether `path` is `prefix` or lies below it. Whole segments are compared, each decoded once and without the
-/// parameters that Java servers cut off (`/private;x`). `path` is canonical, `prefix` is plain text.
-pub(crate) fn lies_below(path: &str, prefix: &str) -> bool {
+/// What becomes of a segment's parameters (`;x` in `/private;x`): Java servers cut them off, others do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parameters {
+    Cut,
+    Kept,
+}
+
+/// Whether `path` is `prefix` or lies below it. Whole segments are compared, each decoded once. `path` is canonical,
+/// `prefix` is plain text.
+pub(crate) fn lies_below(path: &str, prefix: &str, parameters: Parameters) -> bool {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     prefix.split('/').filter(|segment| !segment.is_empty()).all(|wanted| {
         segments.next().is_some_and(|segment| {
-            let name = segment.split(';').next().unwrap_or_default();
+            let name = match parameters {
+                Parameters::Cut => segment.split(';').next().unwrap_or_default(),
+                Parameters::Kept => segment,
+            };
             percent_decode(name.as_bytes()).eq(wanted.bytes())
         })
     })
@@ -148,7 +162,7 @@ mod tests {
             "/a/b.html",
             "/...",
             "/.well-known/x",
-            "/%E8%AE%A2/;x=1",
+            "/%E8%AE%A2/y;x=1",
             "/a%20b",
             "/%252e",
         ] {
@@ -186,6 +200,10 @@ mod tests {
             "/%7f",
             "/a/..;/b",
             "/a/%2e%2e;x/b",
+            "/;/b",
+            "/;x/b",
+            "/a/;x/b",
+            "/a/;x",
             "/.;/b",
             "/%",
             "/%2",
@@ -209,17 +227,20 @@ mod tests {
 
     #[test]
     fn c23_segments_are_compared_whole_and_decoded_once() {
-        for path in
-            ["/private", "/private/", "/private/x", "/%70rivate", "/private;v=1/x", "/private;"]
-        {
-            assert!(lies_below(path, "/private") && lies_below(path, "/private/"), "{path}");
+        let below = |path, prefix| lies_below(path, prefix, Parameters::Kept);
+        for path in ["/private", "/private/", "/private/x", "/%70rivate"] {
+            assert!(below(path, "/private") && below(path, "/private/"), "{path}");
         }
         for path in
             ["/", "/privat", "/privatex", "/x/private", "/%2570rivate", "/Private", "/private%20"]
         {
-            assert!(!lies_below(path, "/private"), "{path}");
+            assert!(!below(path, "/private"), "{path}");
         }
-        assert!(lies_below("/%E8%AE%A2%E5%8D%95/1", "/订单"));
-        assert!(lies_below("/anything", "/"));
+        assert!(below("/%E8%AE%A2%E5%8D%95/1", "/订单"));
+        assert!(below("/anything", "/"));
+        for path in ["/private;v=1/x", "/private;"] {
+            assert!(lies_below(path, "/private", Parameters::Cut), "{path}");
+            assert!(!below(path, "/private"), "{path}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Which path needs which sign-in.
 
-use super::path::lies_below;
+use super::path::{Parameters, lies_below};
 
 /// What a path asks of its visitors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+///
+/// Ordered: a later one asks for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Login {
     /// Nothing: nobody is looked up, nobody is injected.
     Off,
@@ -47,9 +49,14 @@ impl Policy {
         self
     }
 
-    /// What a canonical path asks.
+    /// What a canonical path asks. Where servers read it in two ways, the stricter one counts.
     pub(crate) fn of(&self, path: &str) -> Login {
-        let rule = self.rules.iter().find(|(prefix, _)| lies_below(path, prefix));
+        let asked = self.read(path, Parameters::Kept);
+        if path.contains(';') { asked.max(self.read(path, Parameters::Cut)) } else { asked }
+    }
+
+    fn read(&self, path: &str, parameters: Parameters) -> Login {
+        let rule = self.rules.iter().find(|(prefix, _)| lies_below(path, prefix, parameters));
         rule.map_or(self.default, |(_, login)| *login)
     }
 }
@@ -70,5 +77,15 @@ mod tests {
         assert_eq!(policy.of("/private/open"), Login::Off);
         assert_eq!(policy.of("/private/open/x"), Login::Off);
         assert_eq!(policy.of("/private/opening"), Login::Userinfo);
+    }
+
+    #[test]
+    fn c27_of_two_readings_of_a_path_the_stricter_one_counts() {
+        let policy =
+            Policy::all(Login::Base).path("/open", Login::Off).path("/profile", Login::Userinfo);
+        assert_eq!(policy.of("/open/a"), Login::Off);
+        assert_eq!(policy.of("/open/a;x"), Login::Off);
+        assert_eq!(policy.of("/open;x/a"), Login::Base);
+        assert_eq!(policy.of("/profile;x/a"), Login::Userinfo);
     }
 }

@@ -37,9 +37,7 @@ async fn refresh(gate: &Gate, slot: &Arc<UserSlot>) {
             tracing::info!(%error, "a profile could not be refreshed");
             match error.reaction() {
                 // The tokens are dead. The profile stays until the next sign-in brings new ones.
-                Reaction::StartAgain | Reaction::Refresh | Reaction::Refuse => {
-                    UserChange { tokens: TokenChange::Forget, ..UserChange::default() }
-                }
+                Reaction::StartAgain | Reaction::Refresh | Reaction::Refuse => forget(tokens),
                 Reaction::Retry | Reaction::RetryAfter(_) | Reaction::Operator => return,
             }
         }
@@ -63,13 +61,17 @@ async fn fetch(gate: &Gate, slot: &UserSlot, tokens: &Tokens) -> Result<UserChan
         }
     }
     let Some(token) = tokens.refresh.as_ref().filter(|_| now < tokens.refresh_ends_at) else {
-        return Ok(UserChange { tokens: TokenChange::Forget, ..UserChange::default() });
+        return Ok(forget(tokens));
     };
     let grant = gate.client().refresh(gate.account(), token).await?;
     // The answer's scope may be blank; the tokens came from a grant with userinfo.
     let grant = Grant { scope: grant.scope.max(crate::wechat::Scope::Userinfo), ..grant };
     let user = gate.client().userinfo(&grant.access_token, openid, gate.lang()).await?;
     Ok(sign_in::change(grant, Some(user), Some(tokens.refresh_ends_at), now))
+}
+
+fn forget(tokens: &Tokens) -> UserChange {
+    UserChange { tokens: TokenChange::Forget(tokens.refresh_ends_at), ..UserChange::default() }
 }
 
 async fn save(store: &dyn Store, slot: &UserSlot, change: UserChange) -> Result<(), StoreError> {

@@ -71,9 +71,15 @@ impl Reply {
             Say::Go(status, url) => go(status, &url),
             Say::Json(status, body) => json(status, body),
             Say::Page(page) if is_navigation(method, headers) || is_form(headers) => {
-                let tongue = Tongue::of(headers);
                 let nonce = nonce();
-                look.page(page.status(), &page.view(tongue, look.site, &nonce))
+                let view = page.view(Tongue::of(headers), look.site, &nonce);
+                let mut response = look.page(page.status(), &view);
+                if page.has_form() {
+                    // Without a referrer a form's `Origin` is "null", and nobody could tell it from a foreign one.
+                    let policy = HeaderValue::from_static("same-origin");
+                    response.headers_mut().insert(header::REFERRER_POLICY, policy);
+                }
+                response
             }
             Say::Page(page) => {
                 let word = serde_json::json!({ "error": page.code() });
@@ -106,15 +112,17 @@ pub struct Look<'a> {
     pub pages: &'a dyn Pages,
     /// The host name of the site.
     pub site: &'a str,
+    /// Where a form may lead in the end: to our own site, and to WeChat where its target needs a sign-in.
+    pub wechat: &'a str,
 }
 
 impl Look<'_> {
     /// A page as a response: not to be kept, and able to run nothing.
     pub fn page(&self, status: StatusCode, view: &PageView<'_>) -> Response<Full<Bytes>> {
         let policy = format!(
-            "default-src 'none'; style-src 'nonce-{}'; img-src data:; form-action 'self'; \
+            "default-src 'none'; style-src 'nonce-{}'; img-src data:; form-action 'self' {}; \
              frame-ancestors 'none'; base-uri 'none'",
-            view.nonce
+            view.nonce, self.wechat
         );
         let policy = HeaderValue::try_from(policy).expect("a nonce is plain ASCII");
         let mut response = bare(status, self.pages.render(view).into());

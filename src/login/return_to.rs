@@ -1,8 +1,8 @@
 //! Where a browser goes after a sign-in or a sign-out: an address on our own site, always.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 
 use crate::origin::Origin;
 
@@ -61,20 +61,24 @@ fn validate(target: &str, site: &Origin) -> Option<String> {
 }
 
 /// No backslash, control character or white space, and no slash that only shows when the path is decoded; looked
-/// for in three rounds of decoding.
+/// for in three rounds of decoding. Paths need not be UTF-8.
 fn is_plain(path: &str) -> bool {
-    let mut seen = path.to_owned();
-    for round in 0..=3 {
-        let odd = |c: char| c == '\\' || c.is_control() || c.is_whitespace();
-        let grown = round > 0 && seen.matches('/').count() > path.matches('/').count();
-        if seen.contains(odd) || grown {
+    let is_odd = |path: &[u8]| {
+        let ascii = path.iter().any(|b| *b == b'\\' || b.is_ascii_control() || *b == b' ');
+        let text = std::str::from_utf8(path);
+        ascii || text.is_ok_and(|text| text.contains(|c: char| c.is_control() || c.is_whitespace()))
+    };
+    let mut seen = Cow::Borrowed(path.as_bytes());
+    for _ in 0..=3 {
+        let hidden_slash = seen.windows(3).any(|part| part.eq_ignore_ascii_case(b"%2f"));
+        if is_odd(&seen) || hidden_slash {
             return false;
         }
-        let Ok(decoded) = percent_decode_str(&seen).decode_utf8() else { return false };
-        if decoded == seen {
+        let decoded: Vec<u8> = percent_decode(&seen).collect();
+        if *decoded == *seen {
             return true;
         }
-        seen = decoded.into_owned();
+        seen = Cow::Owned(decoded);
     }
     true
 }
@@ -103,6 +107,7 @@ mod tests {
             "/a;v=1/b,c/d@e/f:g/(h)!~*'",
             "/a%25b",
             "/?code=1&state=2",
+            "/%B6%A9%B5%A5?%B6=1", // GBK
             "/.well-known/x",
         ] {
             assert_eq!(target(good), good);

@@ -153,6 +153,15 @@ pub(super) const ASK_LOGOUT: Words = words(Tone::Info, ("退出登录？", "Sign
 pub(super) const SIGNED_OUT: Words =
     words(Tone::Info, ("已退出登录", "Signed out"), &[("你已安全退出。", "You are signed out.")]);
 
+pub(super) const NOBODY_TO_END: Words = words(
+    Tone::Warning,
+    ("其他设备没有退出", "Other devices are still signed in"),
+    &[(
+        "这个浏览器的登录已经结束，无法确认你是谁。请重新登录后再试。",
+        "This browser was signed out already, so nobody knows whose sessions to end. Sign in and try again.",
+    )],
+);
+
 pub(super) const FOREIGN_LOGOUT: Words = words(
     Tone::Warning,
     ("没有退出登录", "Not signed out"),

@@ -1,8 +1,9 @@
 //! The bridge to tower-sessions: handlers use its `Session` for their own data, under our cookie, id and lifetime.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tower_sessions_core::{
     Expiry, Session as AppSession, SessionStore,
@@ -30,16 +31,14 @@ pub(crate) fn open(store: &Arc<dyn Store>, session: Option<&Arc<Session>>) -> Ap
 }
 
 /// A store that knows one session only: whatever the app does, its data stays under that session's id.
-#[derive(Debug)]
 struct Bound {
     store: Arc<dyn Store>,
     session: Option<Arc<Session>>,
 }
 
-impl Bound {
-    fn session(&self) -> Result<&Session> {
-        let nobody = "nobody is signed in, and the app's data lives with the sign-in";
-        self.session.as_deref().ok_or_else(|| Error::Backend(nobody.to_owned()))
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("signed_in", &self.session.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -47,12 +46,15 @@ impl Bound {
 impl SessionStore for Bound {
     /// After `cycle_id` or `flush`: the id stays ours, it is new at each sign-in anyway.
     async fn create(&self, record: &mut Record) -> Result<()> {
-        record.id = app_id(self.session()?.id());
+        record.id = self.session.as_ref().map_or(record.id, |session| app_id(session.id()));
         self.save(record).await
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        let id = self.session()?.id();
+        let Some(id) = self.session.as_ref().map(|session| session.id()) else {
+            // Touching an empty session is no loss, writing into one would be.
+            return if record.data.is_empty() { Ok(()) } else { Err(nobody()) };
+        };
         if record.data.is_empty() {
             return self.store.remove_app_data(id).await.map_err(backend);
         }
@@ -65,7 +67,7 @@ impl SessionStore for Bound {
 
     /// Never absent: tower-sessions would take an unknown id for a forged one and leave it.
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        let session = self.session()?;
+        let Some(session) = &self.session else { return Ok(None) };
         let saved = self.store.load_app_data(session.id()).await.map_err(backend)?;
         let data = saved.map(|data| serde_json::from_slice(&data)).transpose();
         let data = data.map_err(|e| Error::Decode(e.to_string()))?.unwrap_or_default();
@@ -74,12 +76,19 @@ impl SessionStore for Bound {
     }
 
     async fn delete(&self, _: &Id) -> Result<()> {
-        self.store.remove_app_data(self.session()?.id()).await.map_err(backend)
+        let Some(session) = &self.session else { return Ok(()) };
+        self.store.remove_app_data(session.id()).await.map_err(backend)
     }
 }
 
+fn nobody() -> Error {
+    Error::Backend("nobody is signed in, and the app's data lives with the sign-in".to_owned())
+}
+
+/// The id as the app sees it: one for each session, and of no use as a cookie, since tower-sessions shows its ids.
 fn app_id(id: SessionId) -> Id {
-    Id(id.as_u128().cast_signed())
+    let digest = Sha256::digest(id.as_u128().to_be_bytes());
+    Id(i128::from_be_bytes(*digest.first_chunk().expect("SHA-256 has 32 bytes")))
 }
 
 fn date(unix: u64) -> OffsetDateTime {
@@ -91,4 +100,43 @@ fn date(unix: u64) -> OffsetDateTime {
 #[allow(clippy::needless_pass_by_value)] // It is a `map_err`.
 fn backend(error: StoreError) -> Error {
     Error::Backend(error.to_string())
+}
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::{Clock, SystemClock},
+        session::{MemoryStore, NewSession, UserChange, UserKey},
+        wechat::{AppId, OpenId, Scope},
+    };
+
+    #[tokio::test]
+    async fn w10_no_debug_output_shows_an_id_or_the_data() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let key = UserKey {
+            appid: AppId::parse("wx0123456789abcdef").unwrap(),
+            openid: OpenId::parse("o1").unwrap(),
+        };
+        let user = store.put_user(key, UserChange::default()).await.unwrap();
+        let new = NewSession { user, scope: Scope::Base, signed_in_at: SystemClock.now() };
+        let session = store.create(new).await.unwrap();
+        let planted: Arc<[u8]> = Arc::from(&b"{}"[..]);
+        store.save_app_data(session.id(), planted).await.unwrap();
+
+        let own = open(&store, Some(&session));
+        let others = open(&store, None);
+        let shown = format!("{store:?} {session:?} {own:?} {others:?} {:?}", own.id());
+        let id = session.id();
+        for secret in [
+            id.expose(),
+            id.as_u128().to_string(),
+            id.as_u128().cast_signed().to_string(),
+            format!("{:x}", id.as_u128()),
+            "[123, 125]".to_owned(),
+        ] {
+            assert!(!shown.contains(&secret), "{secret} in {shown}");
+        }
+        assert!(shown.contains("SessionId([redacted])"), "{shown}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The in-process store: bounded caches that forget by themselves.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use moka::{
@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 ///
 /// The caches evict what was used longest ago. moka's own default keeps what is used often and, once full of live
 /// sessions, would drop each new login.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MemoryStore {
     sessions: Cache<u128, Arc<Session>>,
     users: Cache<UserKey, Arc<UserSlot>>,
@@ -79,6 +79,7 @@ impl MemoryStoreBuilder {
     /// The store.
     pub fn build(self) -> MemoryStore {
         let Lifetimes { idle, absolute } = self.lifetimes;
+        let (idle, absolute) = (idle.min(LONGEST_KEPT), absolute.min(LONGEST_KEPT));
         let app_data = lru(self.max_sessions).time_to_live(absolute).build();
         let orphaned = app_data.clone();
         // What decides is the clock above; moka's own times only free the memory of what nobody asks for any more.
@@ -100,6 +101,9 @@ impl MemoryStoreBuilder {
     }
 }
 
+/// moka takes no time above a thousand years.
+const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// One-use records are small, and made only by who holds a pending login.
 const MAX_USED: u64 = 1_000_000;
 
@@ -114,6 +118,17 @@ where
 impl Default for MemoryStore {
     fn default() -> Self {
         Self::builder().build()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    /// Counts, never entries: their keys are the ids that browsers hold.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("sessions", &self.sessions.entry_count())
+            .field("users", &self.users.entry_count())
+            .field("lifetimes", &self.lifetimes)
+            .finish_non_exhaustive()
     }
 }
 

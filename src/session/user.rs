@@ -108,8 +108,8 @@ pub enum TokenChange {
     Keep,
     /// These take their place.
     Replace(Tokens),
-    /// They are dead.
-    Forget,
+    /// Those of the authorization whose refresh token ends then are dead. Newer ones stay.
+    Forget(Timestamp),
 }
 
 /// What is known of a user at one moment. Replaced whole, never changed.
@@ -129,8 +129,10 @@ impl UserRecord {
         let profile = change.profile.or_else(|| old?.profile.clone());
         let tokens = match change.tokens {
             TokenChange::Keep => old.and_then(|old| old.tokens.clone()),
+            TokenChange::Forget(end) => old
+                .and_then(|old| old.tokens.clone())
+                .filter(|tokens| tokens.refresh_ends_at != end),
             TokenChange::Replace(tokens) => Some(tokens),
-            TokenChange::Forget => None,
         };
         let shown = profile.as_ref().map(|(profile, _)| profile);
         let headers = headers(key, &subject, unionid.as_ref(), shown);

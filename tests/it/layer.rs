@@ -297,6 +297,13 @@ fn shop(layer: WechatLoginLayer) -> Router {
             }),
         )
         .route("/optional/cart", get(show).post(add))
+        .route(
+            "/optional/touch",
+            post(|session: Session| async move {
+                session.remove::<u8>("flash").await.unwrap();
+                session.flush().await.unwrap();
+            }),
+        )
         .layer(layer)
 }
 
@@ -352,6 +359,8 @@ async fn where_nobody_is_signed_in_there_is_no_place_for_data() {
     let app = App::start(shop).await;
     let browser = app.browser("alice");
     assert_eq!(browser.get("/optional/cart").await.status, StatusCode::OK);
+    let touched = browser.send(Method::POST, "/optional/touch", &[], "").await;
+    assert_eq!(touched.status, StatusCode::OK);
     let refused = browser.send(Method::POST, "/optional/cart", &[], "tea").await;
     assert_eq!(refused.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(refused.json()["error"], "session_data_not_saved");

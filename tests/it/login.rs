@@ -753,7 +753,8 @@ async fn a_target_too_long_for_a_cookie_arrives_unchanged() {
     let callback = browser.callback_url(&long).await;
     assert!(browser.jar.lock().unwrap().iter().all(|(name, value)| name.len() + value.len() < 300));
     let (head, tail) = callback.split_once("t=").unwrap();
-    let damaged = format!("{head}t=A{}", &tail[1..]);
+    let other = if tail.starts_with('A') { "B" } else { "A" };
+    let damaged = format!("{head}t={other}{}", &tail[1..]);
     assert_eq!(browser.get(&damaged).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(browser.get(&callback).await.location(), long);
 }
@@ -835,4 +836,74 @@ async fn endpoints_of_ours_never_reach_the_app() {
     );
     assert!(world.app.requests() - seen <= 1);
     assert_eq!(browser.get("/_wxyz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_failed_upgrade_starts_again_and_then_says_why() {
+    let world = World::start().await;
+    let browser = world.signed_in("alice").await;
+    world.sim.fault(Fault::BusyBurnsCode, 1);
+    assert_eq!(browser.walk(&userinfo_login("/profile")).await.url, browser.at("/profile"));
+
+    let browser = world.signed_in("bob").await;
+    world.sim.fault(Fault::BusyBurnsCode, 2);
+    let page = browser.walk(&userinfo_login("/profile")).await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(page.body.contains("-1 (system error)"), "{}", page.body);
+    assert_eq!(browser.get("/page").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_slow_consent_does_not_make_a_failure_repeat_for_ever() {
+    let world = World::start().await;
+    world.sim.fault(Fault::BusyBurnsCode, 3);
+    let browser = world.browser("alice");
+    let mut authorize = browser.get("/page").await.location().to_owned();
+    let mut rounds = 0;
+    loop {
+        rounds += 1;
+        world.clock.advance(Duration::from_secs(120)); // on the consent page
+        let callback = browser.get(&authorize).await.location().to_owned();
+        let answer = browser.get(&callback).await;
+        if answer.status == StatusCode::SERVICE_UNAVAILABLE {
+            break;
+        }
+        authorize = answer.location().to_owned();
+    }
+    assert_eq!(rounds, 2);
+}
+
+#[tokio::test]
+async fn somebody_who_refuses_goes_back_and_allows_is_signed_in() {
+    let world = World::start().await;
+    let browser = world.browser("bob").with("x-simulator-consent", "deny");
+    let start = browser.get(&userinfo_login("/profile")).await;
+    let refused = browser.get(start.location()).await;
+    assert_eq!(browser.get(refused.location()).await.status, StatusCode::FORBIDDEN);
+    let browser = browser.without("x-simulator-consent");
+    let allowed = browser.get(start.location()).await;
+    assert_eq!(browser.walk(allowed.location()).await.url, browser.at("/profile"));
+}
+
+#[tokio::test]
+async fn the_sign_out_form_can_be_sent_by_old_browsers_and_may_lead_to_wechat() {
+    let world = World::start().await;
+    let browser = world.signed_in("alice").await;
+    let page = browser.get("/_wx/logout?to=/page").await;
+    // With "no-referrer" the form's origin would be "null".
+    assert_eq!(page.headers["referrer-policy"], "same-origin");
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains(&format!("form-action 'self' {};", world.sim.url())), "{policy}");
+    assert_eq!(browser.get("/_wx/nothing").await.headers["referrer-policy"], "no-referrer");
+}
+
+#[tokio::test]
+async fn signing_out_everywhere_needs_to_know_who_it_is() {
+    let world = World::start().await;
+    let (phone, desk) = (world.signed_in("alice").await, world.signed_in("alice").await);
+    phone.jar.lock().unwrap().remove("wxgate");
+    let answer = phone.log_out("?everywhere=1").await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert!(answer.body.contains("其他设备没有退出"), "{}", answer.body);
+    assert_eq!(desk.fetch("/page").await.status, StatusCode::OK);
 }

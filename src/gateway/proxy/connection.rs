@@ -21,9 +21,8 @@ use super::upstream::RequestBody;
 
 /// How many idle connections a core keeps.
 const MOST_IDLE: usize = 256;
-/// Shorter than the shortest time that a common upstream keeps an idle connection, which is Node's 5 s: a connection
-/// that is closed in the moment of its use would fail a request.
-const LONGEST_IDLE: Duration = Duration::from_secs(4);
+/// Below Node's 5 s: a connection that the upstream closes in the moment of its use would fail a request.
+pub(in crate::gateway) const LONGEST_IDLE: Duration = Duration::from_secs(4);
 
 /// One connection to the upstream.
 pub(super) struct Connection {
@@ -79,6 +78,16 @@ impl Pool {
                 return Some(connection);
             }
         }
+    }
+
+    /// Lets go of connections that nobody will use again.
+    pub(super) fn sweep(&self) {
+        // The oldest are at the bottom.
+        let mut idle = self.lock();
+        let old = idle.partition_point(|(_, since)| since.elapsed() >= LONGEST_IDLE);
+        let old: Vec<_> = idle.drain(..old).collect();
+        drop(idle);
+        drop(old);
     }
 
     fn put(&self, connection: Connection) {

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRANSFER_ENCODING, UPGRADE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
     request::Parts,
     uri::PathAndQuery,
@@ -60,14 +60,23 @@ pub(in crate::gateway) fn prepare_request(
     peer: SocketAddr,
     public_url: &Origin,
 ) {
+    // Each side of us has an HTTP version of its own.
+    head.version = Version::HTTP_11;
     let headers = &mut head.headers;
     let socket = is_websocket(headers);
+    let chunked = headers.contains_key(TRANSFER_ENCODING);
     let trailers = accepts_trailers(headers);
     cut_hop_by_hop(headers);
     cut_what_lies(headers);
     cookies::cut_ours(headers);
     // The client has been told to go on already, by reading its body.
     headers.remove(EXPECT);
+    // Without it trailers stay here: some apps take them for headers, and nobody would have looked at them.
+    headers.remove(TRAILER);
+    if chunked {
+        // Said again, since a body is not expected with every method.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     if socket {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -89,7 +98,7 @@ pub(in crate::gateway) fn prepare_request(
 }
 
 /// Whether the client asks for a WebSocket. No other upgrade is passed on: `h2c` would get past every rule here.
-pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
+pub(in crate::gateway) fn is_websocket(headers: &HeaderMap) -> bool {
     let upgrade =
         headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
     upgrade && tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
@@ -150,14 +159,14 @@ fn is_lie(name: &HeaderName) -> bool {
         return true;
     }
     let Some(rest) = name.strip_prefix('x') else { return false };
+    // Some servers make one character of all that are neither letters nor digits.
     let begins = |prefix: &str| {
         rest.len() >= prefix.len()
-            && rest
-                .bytes()
-                .zip(prefix.bytes())
-                .all(|(byte, wanted)| byte == wanted || (byte == b'.' && wanted == b'-'))
+            && rest.bytes().zip(prefix.bytes()).all(|(byte, wanted)| {
+                byte == wanted || (!byte.is_ascii_alphanumeric() && wanted == b'-')
+            })
     };
-    ["-wechat-", "-forwarded-", "-original-", "-real-ip"].into_iter().any(begins)
+    ["-wechat-", "-forwarded-", "-original-", "-rewrite-", "-real-ip"].into_iter().any(begins)
 }
 
 #[cfg(test)]
@@ -184,6 +193,8 @@ mod tests {
             "X-WeChat_Openid",
             "x.wechat.openid",
             "x-wechat.openid",
+            "x!wechat!openid",
+            "x~forwarded~user",
             "x-wechat-anything",
             "x-forwarded-user",
             "x_forwarded_user",
@@ -209,6 +220,7 @@ mod tests {
             "x-real-ip",
             "x-original-url",
             "x-original-uri",
+            "x-rewrite-url",
         ] {
             let headers = prepared(&[(name, "spoofed")]);
             assert!(!headers.values().any(|value| value == "spoofed"), "{name}");
@@ -233,6 +245,7 @@ mod tests {
             ("content-length", "3"),
             ("authorization", "Bearer app"),
             ("expect", "100-continue"),
+            ("trailer", "x-wechat-openid"),
         ]);
         let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
@@ -251,7 +264,7 @@ mod tests {
     fn a_message_has_one_length() {
         let headers = prepared(&[("transfer-encoding", "chunked"), ("content-length", "3")]);
         assert!(!headers.contains_key("content-length"));
-        assert!(!headers.contains_key("transfer-encoding"));
+        assert_eq!(headers["transfer-encoding"], "chunked");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::{Pin, pin},
     str::FromStr,
     sync::{
@@ -24,8 +25,8 @@ use tokio::{
 
 use super::{
     connection::{Connection, Pool, UpstreamBody},
-    request::is_websocket,
-    response, tunnel,
+    response,
+    tunnel::{self, Terms},
 };
 use crate::gateway::settings::Limits;
 
@@ -65,6 +66,18 @@ impl FromStr for UpstreamUrl {
     }
 }
 
+impl UpstreamUrl {
+    /// Whether a gateway that listens on `addr` would be its own upstream.
+    pub(in crate::gateway) fn is(&self, addr: SocketAddr) -> bool {
+        let ip = match &*self.host {
+            "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            host => host.parse::<IpAddr>().ok(),
+        };
+        let same = |ip: IpAddr| ip == addr.ip() || (addr.ip().is_unspecified() && ip.is_loopback());
+        self.port == addr.port() && ip.is_some_and(same)
+    }
+}
+
 impl fmt::Display for UpstreamUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
@@ -94,6 +107,8 @@ pub(in crate::gateway) enum Failure {
     ResponseTimeout(Duration),
     #[error("the client has stopped sending for {0:?}")]
     ClientStalled(Duration),
+    #[error("the client's body is damaged or was cut off")]
+    Damaged,
     #[error("the exchange broke off: {0}")]
     Broken(hyper::Error),
 }
@@ -104,6 +119,7 @@ impl Failure {
             Self::Connect(_) | Self::Broken(_) => StatusCode::BAD_GATEWAY,
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::ClientStalled(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::Damaged => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -113,7 +129,13 @@ impl Failure {
             Self::Connect(_) | Self::Broken(_) => "upstream_unavailable",
             Self::ConnectTimeout(_) | Self::ResponseTimeout(_) => "upstream_timeout",
             Self::ClientStalled(_) => "request_timeout",
+            Self::Damaged => "bad_request",
         }
+    }
+
+    /// Whether it is the client's doing, so that nobody has to be woken up for it.
+    pub(in crate::gateway) fn is_the_client_s(&self) -> bool {
+        matches!(self, Self::ClientStalled(_) | Self::Damaged)
     }
 }
 
@@ -130,27 +152,33 @@ impl Upstream {
         Self { url, pool: Arc::default(), limits }
     }
 
+    /// Lets go of idle connections that are too old to be used again.
+    pub(in crate::gateway) fn sweep(&self) {
+        self.pool.sweep();
+    }
+
     pub(in crate::gateway) fn url(&self) -> &UpstreamUrl {
         &self.url
     }
 
-    /// Passes a prepared request on and gives the answer back as soon as its head is there.
+    /// Passes a prepared request on and gives the answer back as soon as its head is there. A request for a tunnel
+    /// comes with its terms.
     pub(in crate::gateway) async fn exchange(
         &self,
         request: Request<Incoming>,
+        tunnel: Option<Terms>,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let mut response = if is_websocket(request.headers()) {
-            self.upgrade(request).await?
-        } else {
-            self.pass(request).await?
+        let mut response = match tunnel {
+            Some(terms) => self.upgrade(request, terms).await?,
+            None => self.pass(request).await?,
         };
         response::prepare(&mut response);
         Ok(response)
     }
 
     async fn pass(&self, request: Request<Incoming>) -> Result<Response<UpstreamBody>, Failure> {
-        let watched = Watched::new(request);
-        let Watched { mut request, progress } = watched;
+        let (mut request, progress) = watch(request);
+        let progress = progress.as_deref();
         loop {
             let idle = poll_fn(|context| Poll::Ready(self.pool.take(context))).await;
             let was_idle = idle.is_some();
@@ -158,7 +186,7 @@ impl Upstream {
                 Some(connection) => connection,
                 None => Connection::open(self.connect().await?).await.map_err(Failure::Broken)?,
             };
-            match self.send(&mut connection, request, progress.as_deref()).await? {
+            match self.send(&mut connection, request, progress).await? {
                 Ok(response) => {
                     let pool = self.pool.clone();
                     return Ok(response.map(|body| UpstreamBody::new(body, connection, pool)));
@@ -168,7 +196,11 @@ impl Upstream {
                 Err(SendError::Unsent(_)) => {
                     return Err(Failure::Connect(std::io::ErrorKind::ConnectionReset.into()));
                 }
-                Err(SendError::Broken(error)) => return Err(Failure::Broken(error)),
+                Err(SendError::Broken(error)) => {
+                    let noted = progress.map_or(0, |progress| progress.load(Ordering::Relaxed));
+                    let damaged = noted & RequestBody::DAMAGED != 0;
+                    return Err(if damaged { Failure::Damaged } else { Failure::Broken(error) });
+                }
             }
         }
     }
@@ -194,9 +226,9 @@ impl Upstream {
                 // While the client's body moves, the upstream has nothing to answer yet.
                 let moved = progress.map_or(0, |progress| progress.load(Ordering::Relaxed));
                 if moved == seen {
-                    let sent = progress.is_none() || moved & RequestBody::ENDED != 0;
+                    let stalled = moved & RequestBody::WAITING != 0;
                     let failure =
-                        if sent { Failure::ResponseTimeout } else { Failure::ClientStalled };
+                        if stalled { Failure::ClientStalled } else { Failure::ResponseTimeout };
                     return Poll::Ready(Err(failure(limit)));
                 }
                 seen = moved;
@@ -211,6 +243,7 @@ impl Upstream {
     async fn upgrade(
         &self,
         mut request: Request<Incoming>,
+        terms: Terms,
     ) -> Result<Response<UpstreamBody>, Failure> {
         let client = hyper::upgrade::on(&mut request);
         let limit = self.limits.response_head;
@@ -220,7 +253,7 @@ impl Upstream {
             .map_err(|_| Failure::ResponseTimeout(limit))?
             .map_err(Failure::Broken)?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            tokio::spawn(tunnel::join(client, hyper::upgrade::on(&mut response)));
+            tokio::spawn(tunnel::join(client, hyper::upgrade::on(&mut response), terms));
         }
         Ok(response.map(UpstreamBody::alone))
     }
@@ -252,30 +285,25 @@ impl From<TrySendError<Request<RequestBody>>> for SendError {
     }
 }
 
-/// A request whose body can be seen to move.
-struct Watched {
-    request: Request<RequestBody>,
-    progress: Option<Arc<AtomicU32>>,
+/// The request with a body that can be seen to move, and where that is noted. A request without a body needs neither.
+fn watch(request: Request<Incoming>) -> (Request<RequestBody>, Option<Arc<AtomicU32>>) {
+    let progress = (!request.body().is_end_stream()).then(Arc::<AtomicU32>::default);
+    let noted = progress.clone();
+    (request.map(|inner| RequestBody { inner, progress: noted }), progress)
 }
 
-impl Watched {
-    fn new(request: Request<Incoming>) -> Self {
-        let progress = (!request.body().is_end_stream()).then(Arc::<AtomicU32>::default);
-        let watch = progress.clone();
-        Self { request: request.map(|inner| RequestBody { inner, progress: watch }), progress }
-    }
-}
-
-/// A client's body on its way to the upstream. Counts what passes, so that a stalled client can be told from a slow
-/// upstream.
+/// A client's body on its way to the upstream. Counts what passes, and notes who waits for whom, so that a stalled
+/// client can be told from a slow upstream.
 pub(super) struct RequestBody {
     inner: Incoming,
     progress: Option<Arc<AtomicU32>>,
 }
 
 impl RequestBody {
-    /// The bit that says that all of the body has passed.
-    const ENDED: u32 = 1 << 31;
+    /// The upstream would take more, and the client has sent none.
+    const WAITING: u32 = 1 << 31;
+    /// The client has sent something that is no body.
+    const DAMAGED: u32 = 1 << 30;
 }
 
 impl Body for RequestBody {
@@ -287,10 +315,14 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(context);
-        if let (Poll::Ready(frame), Some(progress)) = (&polled, &self.progress) {
-            let moved = progress.load(Ordering::Relaxed).wrapping_add(1) & !Self::ENDED;
-            let ended = frame.is_none() || self.inner.is_end_stream();
-            progress.store(if ended { moved | Self::ENDED } else { moved }, Ordering::Relaxed);
+        if let Some(progress) = &self.progress {
+            let moved = progress.load(Ordering::Relaxed) & !Self::WAITING;
+            let noted = match &polled {
+                Poll::Pending => moved | Self::WAITING,
+                Poll::Ready(Some(Err(_))) => moved | Self::DAMAGED,
+                Poll::Ready(_) => moved.wrapping_add(1) & !(Self::WAITING | Self::DAMAGED),
+            };
+            progress.store(noted, Ordering::Relaxed);
         }
         polled
     }
