@@ -14,7 +14,7 @@ use super::{
     settings::Limits,
 };
 use crate::login::{
-    Attended, Gate, LoginBody, Tongue, Verdict, WechatUser, is_navigation, json, nonce,
+    Attended, Gate, LoginBody, Tongue, Verdict, Visitor, is_navigation, json, nonce,
 };
 
 /// What one core needs to answer requests.
@@ -54,10 +54,10 @@ impl Front {
             return Ok(own(refuse_target(bad)));
         }
         Ok(match self.gate.admit(&mut head) {
-            Verdict::Pass(user) => self.forward(head, body, user, client).await,
+            Verdict::Pass(visitor) => self.forward(head, body, &visitor, client).await,
             Verdict::Answer(response) => own(response),
             Verdict::Wait(pending) => match self.gate.attend(pending, &head, body).await {
-                Attended::Pass(user, body) => self.forward(head, body, user, client).await,
+                Attended::Pass(visitor, body) => self.forward(head, body, &visitor, client).await,
                 Attended::Answer(response) => own(response),
             },
         })
@@ -67,15 +67,15 @@ impl Front {
         &self,
         mut head: Parts,
         body: Incoming,
-        user: Option<WechatUser>,
+        visitor: &Visitor,
         client: &Client,
     ) -> Response<Body> {
         let waiting = Waiting::of(&head);
         let tunnel = proxy::is_websocket(&head.headers).then(|| Terms {
-            life: user.as_ref().map(|user| self.gate.time_left(user)),
+            life: visitor.user().map(|user| self.gate.time_left(user)),
             open: client.open.clone(),
         });
-        proxy::prepare_request(&mut head, user.as_ref(), client.addr, self.gate.public_url());
+        proxy::prepare_request(&mut head, visitor.user(), client.addr, self.gate.public_url());
         match self.upstream.exchange(Request::from_parts(head, body), tunnel).await {
             Ok(response) => response.map(LoginBody::inner),
             Err(failure) => own(self.explain(&failure, waiting)),

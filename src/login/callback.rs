@@ -10,12 +10,14 @@ use tokio::sync::watch;
 use url::form_urlencoded;
 
 use super::{
-    attempt::{Attempt, LIFE, Progress, Start, State},
+    attempt::{Attempt, LIFE, Progress, Start},
     gate::Gate,
     pages::Page,
     respond::Reply,
     return_to::ReturnTo,
     sign_in::{self, Proof},
+    start::{self, SEALED_TARGET, login_url},
+    state::State,
 };
 use crate::{
     secret::Code,
@@ -48,7 +50,7 @@ impl Query {
             let place = match &*name {
                 "state" => &mut state,
                 "code" => &mut code,
-                Gate::SEALED_TARGET => &mut target,
+                SEALED_TARGET => &mut target,
                 _ => continue,
             };
             if place.replace(value.into_owned()).is_some() {
@@ -118,7 +120,7 @@ pub(crate) async fn answer(gate: &Gate, head: &Parts, live: Option<&Arc<Session>
         return Reply::page(Page::Malformed);
     };
     let Some(code) = query.code else {
-        let retry = gate.login_url(attempt.scope, &target, true);
+        let retry = login_url(gate, attempt.scope, &target, true);
         // The sign-in stays open: somebody who goes back and allows it after all comes with a fresh code.
         return Reply::page(Page::Refused { retry });
     };
@@ -129,13 +131,10 @@ pub(crate) async fn answer(gate: &Gate, head: &Parts, live: Option<&Arc<Session>
         Outcome::Used => came.start_again(None),
         Outcome::Refused(error) => came.explain(error),
         Outcome::Snapshot => {
-            let retry = gate.login_url(came.attempt.scope, &came.target, true);
+            let retry = login_url(gate, came.attempt.scope, &came.target, true);
             Reply::page(Page::Snapshot { retry }).with_cookie(attempts.forget(&came.attempt))
         }
-        Outcome::StoreDown(error) => {
-            tracing::error!(%error, "a sign-in failed");
-            Reply::page(Page::StoreDown)
-        }
+        Outcome::StoreDown(error) => Reply::store_down(&error),
         Outcome::Lost => Reply::page(Page::Broken),
     }
 }
@@ -219,10 +218,7 @@ impl Came<'_> {
                 .with_cookie(self.gate.session_cookie(&session))
                 .with_cookie(self.remember(Progress::Done)),
             Ok(None) => self.start_again(None),
-            Err(error) => {
-                tracing::error!(%error, "a sign-in failed");
-                Reply::page(Page::StoreDown)
-            }
+            Err(error) => Reply::store_down(&error),
         }
     }
 
@@ -244,12 +240,18 @@ impl Came<'_> {
         }
         if self.attempt.is_last_of_its_row() {
             let Some(error) = error else {
-                let retry = self.gate.login_url(self.attempt.scope, &self.target, true);
+                let retry = login_url(self.gate, self.attempt.scope, &self.target, true);
                 return Reply::page(Page::Loop { last: self.attempt.progress, retry });
             };
             return self.give_up(error);
         }
-        self.gate.begin(self.head, self.attempt.scope, &self.target, Start::After(&self.attempt))
+        start::begin(
+            self.gate,
+            self.head,
+            self.attempt.scope,
+            &self.target,
+            Start::After(&self.attempt),
+        )
     }
 
     fn give_up(&self, error: Error) -> Reply {
@@ -257,7 +259,7 @@ impl Came<'_> {
             Kind::Refused(code, _) => Some(*code),
             _ => None,
         };
-        let retry = self.gate.login_url(self.attempt.scope, &self.target, true);
+        let retry = login_url(self.gate, self.attempt.scope, &self.target, true);
         Reply::page(Page::Failed { error, retry })
             .with_cookie(self.remember(Progress::Failed(code)))
     }

@@ -37,22 +37,27 @@ mod future;
 mod gate;
 mod identity;
 mod layer;
+mod log_out;
+mod me;
 pub mod pages;
 mod path;
 mod plain;
 mod policy;
 mod refresh;
+mod request;
 mod respond;
 mod return_to;
 mod service;
 mod sign_in;
+mod start;
+mod state;
 mod words;
 
 pub use body::LoginBody;
 #[cfg(feature = "axum")]
 pub use extract::NoUser;
 pub use future::ResponseFuture;
-pub use gate::{Attended, Gate, Pending, Verdict};
+pub use gate::{Attended, Gate, Pending, Verdict, Visitor};
 pub use identity::WechatUser;
 pub use layer::WechatLoginLayer;
 pub use plain::PlainPages;

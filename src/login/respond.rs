@@ -10,6 +10,7 @@ use super::{
     pages::{Page, PageView, Pages, Tongue},
     return_to::ReturnTo,
 };
+use crate::session::StoreError;
 
 /// Something to say, and cookies to say it with.
 #[derive(Debug)]
@@ -39,6 +40,12 @@ impl Reply {
     /// Shows a page, or tells a script the page's word.
     pub(crate) fn page(page: Page) -> Self {
         Self::new(Say::Page(page))
+    }
+
+    /// The one answer to a store that fails: nothing is known, so nothing is changed.
+    pub(crate) fn store_down(error: &StoreError) -> Self {
+        tracing::error!(%error, "a request is answered with 503");
+        Self::page(Page::StoreDown)
     }
 
     pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Self {

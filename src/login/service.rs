@@ -11,8 +11,7 @@ use super::{
     app_data::Passed,
     body::LoginBody,
     future::{Next, ResponseFuture},
-    gate::{Attended, Gate, Verdict},
-    identity::WechatUser,
+    gate::{Attended, Gate, Verdict, Visitor},
 };
 
 /// A service behind a login. See [`WechatLoginLayer`](super::WechatLoginLayer).
@@ -51,8 +50,8 @@ where
         let (mut head, body) = request.into_parts();
         match self.gate.admit(&mut head) {
             Verdict::Answer(response) => ResponseFuture::answer(response),
-            Verdict::Pass(user) => {
-                let passed = let_in(&self.gate, &mut head, user);
+            Verdict::Pass(visitor) => {
+                let passed = let_in(&self.gate, &mut head, visitor);
                 ResponseFuture::pass(self.inner.clone(), Request::from_parts(head, body), passed)
             }
             Verdict::Wait(pending) => {
@@ -60,8 +59,8 @@ where
                 ResponseFuture::wait(async move {
                     match gate.attend(pending, &head, body).await {
                         Attended::Answer(response) => Next::Answer(response),
-                        Attended::Pass(user, body) => {
-                            let passed = let_in(&gate, &mut head, user);
+                        Attended::Pass(visitor, body) => {
+                            let passed = let_in(&gate, &mut head, visitor);
                             Next::Pass(inner, Request::from_parts(head, body), passed)
                         }
                     }
@@ -81,12 +80,12 @@ pub(super) enum Nobody {
 }
 
 /// Puts on a request what handlers find there.
-fn let_in(gate: &Gate, head: &mut Parts, user: Option<WechatUser>) -> Passed {
-    let passed = Passed::new(gate, head, user.as_ref());
-    match user {
-        Some(user) => drop(head.extensions.insert(user)),
-        None if gate.is_off(head) => drop(head.extensions.insert(Nobody::Off)),
-        None => drop(head.extensions.insert(Nobody::Anonymous)),
+fn let_in(gate: &Gate, head: &mut Parts, visitor: Visitor) -> Passed {
+    let passed = Passed::new(gate, head, visitor.user());
+    match visitor {
+        Visitor::SignedIn(user) => drop(head.extensions.insert(user)),
+        Visitor::Unasked => drop(head.extensions.insert(Nobody::Off)),
+        Visitor::Anonymous => drop(head.extensions.insert(Nobody::Anonymous)),
     }
     passed
 }

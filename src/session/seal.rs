@@ -120,7 +120,7 @@ mod tests {
     const PLAIN: &[u8] = b"/orders?id=1";
 
     #[test]
-    fn what_was_sealed_opens_at_every_length() {
+    fn c36_what_was_sealed_opens_at_every_length() {
         let ring = KeyRing::random();
         for length in 0..600 {
             let plain = vec![b'x'; length];

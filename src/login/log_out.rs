@@ -1,0 +1,104 @@
+//! The end of a session.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Buf;
+use http::{HeaderValue, Method, Uri, header, request::Parts};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::{
+    LOGOUT,
+    gate::Gate,
+    pages::Page,
+    request::{encode, full_uri, parameter},
+    respond::Reply,
+    return_to::ReturnTo,
+};
+use crate::session::Session;
+
+/// A form of ours holds two short fields.
+const LARGEST_FORM: usize = 8 * 1024;
+const LONGEST_FORM: Duration = Duration::from_secs(30);
+
+/// Shows the button, or that there is nothing to end.
+pub(super) fn ask(gate: &Gate, uri: &Uri, signed_in: bool) -> Reply {
+    if !signed_in {
+        return Reply::page(Page::SignedOut);
+    }
+    let to = parameter(uri.query().unwrap_or_default(), "to")
+        .map(|to| ReturnTo::parse(&to, gate.public_url()));
+    let to = to.map(|to| format!("to={}&", encode(to.as_str()))).unwrap_or_default();
+    let here = format!("{LOGOUT}?{to}everywhere=0");
+    let everywhere = format!("{LOGOUT}?{to}everywhere=1");
+    Reply::page(Page::AskLogout { here, everywhere })
+}
+
+/// Ends the session, or all of the user's, and makes the browser forget every cookie of ours.
+pub(super) async fn finish<B: Body>(
+    gate: &Gate,
+    head: &Parts,
+    body: B,
+    session: Option<Arc<Session>>,
+) -> Reply {
+    let form = if is_form(head) {
+        match timeout(LONGEST_FORM, read_form(body)).await {
+            Ok(Some(form)) => form,
+            Ok(None) | Err(_) => return Reply::page(Page::Malformed),
+        }
+    } else {
+        Vec::new()
+    };
+    let query = full_uri(head).query().unwrap_or_default();
+    let form = std::str::from_utf8(&form).unwrap_or_default();
+    let field = |name| parameter(query, name).or_else(|| parameter(form, name));
+    let everywhere = field("everywhere").is_some_and(|value| value == "1");
+    if everywhere && session.is_none() {
+        return Reply::page(Page::NobodyToEnd);
+    }
+    if let Some(session) = session {
+        let store = gate.store();
+        let ended = match store.remove(session.id()).await {
+            Ok(()) if everywhere => store.remove_all_of(session.user().key()).await,
+            ended => ended,
+        };
+        if let Err(error) = ended {
+            return Reply::store_down(&error);
+        }
+    }
+    let to = field("to").map(|to| ReturnTo::parse(&to, gate.public_url()));
+    let reply = match to {
+        Some(to) => Reply::see(&to),
+        // A protected page would sign in again without a word.
+        None => Reply::see(&ReturnTo::sealed(LOGOUT)),
+    };
+    reply
+        .with_cookie(gate.cookies().expire(gate.cookies().session_name()))
+        .with_cookies(gate.attempts().forget_all(&head.headers))
+}
+
+/// The body of a form, unless it is cut off or far too long.
+async fn read_form<B: Body>(body: B) -> Option<Vec<u8>> {
+    let mut form = Vec::new();
+    let mut body = std::pin::pin!(body);
+    while let Some(frame) = body.frame().await {
+        let Ok(mut data) = frame.ok()?.into_data() else { continue };
+        if form.len() + data.remaining() > LARGEST_FORM {
+            return None;
+        }
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            form.extend_from_slice(chunk);
+            let read = chunk.len();
+            data.advance(read);
+        }
+    }
+    Some(form)
+}
+
+fn is_form(head: &Parts) -> bool {
+    let kind = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    head.method == Method::POST
+        && kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded"))
+}

@@ -1,0 +1,45 @@
+//! What a request says of itself, read in one way.
+
+use std::fmt::Display;
+
+use http::{Uri, header, request::Parts};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use url::form_urlencoded;
+
+use super::path;
+
+/// Brings the path into canonical form, where this request's can still be changed.
+pub(super) fn canonicalise(head: &mut Parts) -> Result<(), path::BadPath> {
+    #[cfg(feature = "axum")]
+    if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
+        // axum has routed by the path as it came, so another form of it is too late now.
+        return path::check(original.path());
+    }
+    path::canonicalise(head)
+}
+
+/// The address as it came, also inside a nested router.
+pub(super) fn full_uri(head: &Parts) -> &Uri {
+    #[cfg(feature = "axum")]
+    if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
+        return &original.0;
+    }
+    &head.uri
+}
+
+/// The host that it names.
+pub(super) fn host(head: &Parts) -> Option<&str> {
+    let named = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    head.uri.authority().map(http::uri::Authority::as_str).or(named)
+}
+
+/// The first parameter of this name in a query or a form.
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+/// Fit for a query, whatever it holds.
+pub(super) fn encode(text: &str) -> impl Display + '_ {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
+}

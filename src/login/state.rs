@@ -1,0 +1,60 @@
+//! The `state` of an authorization: a random word that WeChat carries round.
+
+/// So many characters of a state name its cookie.
+pub(super) const SUFFIX: usize = 8;
+
+/// The random word that WeChat carries round: 32 characters of base62, so above 190 bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State([u8; 32]);
+
+impl State {
+    pub(crate) fn random() -> Self {
+        const ALPHABET: &[u8; 62] =
+            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        let mut state = [0; 32];
+        let mut filled = 0;
+        while filled < state.len() {
+            let mut bytes = [0; 64];
+            getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+            // Only the largest multiple of 62 that a byte holds keeps every character equally likely.
+            for byte in bytes.into_iter().filter(|byte| *byte < 248).take(32 - filled) {
+                state[filled] = ALPHABET[usize::from(byte % 62)];
+                filled += 1;
+            }
+        }
+        Self(state)
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let bytes: [u8; 32] = text.as_bytes().try_into().ok()?;
+        bytes.iter().all(u8::is_ascii_alphanumeric).then_some(Self(bytes))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a state is ASCII")
+    }
+
+    /// What names its cookie.
+    pub(super) fn suffix(&self) -> &str {
+        &self.as_str()[..SUFFIX]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w01_a_state_is_short_opaque_and_never_the_same() {
+        let states: std::collections::HashSet<_> =
+            (0..1000).map(|_| State::random().as_str().to_owned()).collect();
+        assert_eq!(states.len(), 1000);
+        for state in states {
+            assert_eq!(state.len(), 32);
+            assert!(State::parse(&state).is_some());
+        }
+        for bad in ["", "a", "a%20", &"é".repeat(16), &"a".repeat(33)] {
+            assert!(State::parse(bad).is_none(), "{bad}");
+        }
+    }
+}
