@@ -4,13 +4,16 @@
 #![allow(unreachable_pub)]
 
 mod architecture;
+mod callback;
 mod client;
 mod command;
 mod faults;
 mod layer;
+mod log_out;
 mod login;
 mod proxy;
 mod redirects;
+mod refresh;
 mod secrets;
 mod simulator;
 mod third_party;

@@ -28,9 +28,16 @@ pub const APPID: &str = "wx0123456789abcdef";
 pub const EXCHANGE: &str = "/sns/oauth2/access_token";
 pub const REFRESH: &str = "/sns/oauth2/refresh_token";
 pub const USERINFO: &str = "/sns/userinfo";
+/// The nickname of the simulator's alice, as an app receives it.
+pub const ALICE: &str = "%E7%88%B1%E4%B8%BD%E4%B8%9D%F0%9F%8C%B8";
 pub const HOUR: Duration = Duration::from_secs(60 * 60);
 pub const WECHAT: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) \
      Mobile/15E148 MicroMessenger/8.0.31(0x18001f2f) NetType/WIFI Language/zh_CN";
+
+/// The address that asks for the profile and then goes to `to`.
+pub fn userinfo_login(to: &str) -> String {
+    format!("/_wx/login?scope=userinfo&to={to}")
+}
 
 /// A running world. `/off` asks for nothing, `/optional` for nothing but tells, `/profile` for userinfo, the rest for a
 /// silent sign-in.
