@@ -20,6 +20,7 @@ use super::{
     state::State,
 };
 use crate::{
+    clock::Timestamp,
     secret::Code,
     session::{OneUse, Session, SessionId, StoreError},
     wechat::{AppId, ErrCode, Error, Kind, Reaction, Scope},
@@ -85,7 +86,12 @@ enum Outcome {
     Lost,
 }
 
-type Flight = watch::Receiver<Option<Outcome>>;
+/// A sign-in that is being finished, or was.
+#[derive(Clone, Debug)]
+struct Flight {
+    began_at: Timestamp,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
 
 /// The sign-ins that are being finished, and those that were within the last minute.
 #[derive(Clone, Debug)]
@@ -95,7 +101,7 @@ impl Default for Flights {
     fn default() -> Self {
         let cache = Cache::builder()
             .max_capacity(MOST_FLIGHTS)
-            .time_to_live(SHARED)
+            .time_to_live(2 * SHARED) // frees memory only, by a clock of its own
             .eviction_policy(EvictionPolicy::lru());
         Self(cache.build())
     }
@@ -146,9 +152,9 @@ async fn finish(gate: &Gate, came: &Came<'_>, code: Code) -> Outcome {
     let key = (appid.clone(), Box::from(came.attempt.state.as_str()));
     let mut started = None;
     let entry = gate.flights().0.entry(key.clone()).or_insert_with(|| {
-        let (sender, receiver) = watch::channel(None);
+        let (sender, outcome) = watch::channel(None);
         started = Some(sender);
-        receiver
+        Flight { began_at: gate.now(), outcome }
     });
     if let Some(sender) = started {
         let replaces = gate.cookies().session_id(&came.head.headers);
@@ -161,7 +167,10 @@ async fn finish(gate: &Gate, came: &Came<'_>, code: Code) -> Outcome {
         });
     }
     let mut flight = entry.into_value();
-    let outcome = flight.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
+    if gate.now().since(flight.began_at) >= SHARED {
+        return Outcome::Used;
+    }
+    let outcome = flight.outcome.wait_for(Option::is_some).await.map(|outcome| outcome.clone());
     let outcome = outcome.ok().flatten().unwrap_or(Outcome::Lost);
     if matches!(outcome, Outcome::StoreDown(_) | Outcome::Lost) {
         // Nothing was settled, so the next one to come tries anew. What was sent is burned by its claim.

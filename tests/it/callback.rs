@@ -391,3 +391,21 @@ async fn somebody_who_refuses_goes_back_and_allows_is_signed_in() {
     let allowed = browser.get(start.location()).await;
     assert_eq!(browser.walk(allowed.location()).await.url, browser.at("/profile"));
 }
+
+#[tokio::test]
+async fn w02_twins_share_an_outcome_for_a_minute_only() {
+    let world = World::start().await;
+    let browser = world.browser("alice");
+    let callback = browser.callback_url("/page").await;
+    let (soon, late) = (browser.twin(), browser.twin());
+    browser.get(&callback).await;
+    world.clock.advance(Duration::from_secs(59));
+    let answer = soon.get(&callback).await;
+    assert_eq!((answer.status, answer.location()), (StatusCode::SEE_OTHER, "/page"));
+    assert_eq!(soon.session_cookie(), browser.session_cookie());
+    world.clock.advance(Duration::from_secs(1));
+    let answer = late.get(&callback).await;
+    assert!(answer.location().contains("/connect/oauth2/authorize"), "{answer:?}");
+    assert_eq!(late.session_cookie(), None);
+    assert_eq!(world.exchanges(), 1);
+}

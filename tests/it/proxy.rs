@@ -20,9 +20,10 @@ use tokio::{
 };
 use wxgate::{
     Origin, WechatLoginLayer,
+    clock::{Clock, ManualClock, SystemClock},
     gateway::{Gateway, Settings},
     login::{Login, Policy},
-    session::MemoryStore,
+    session::{Lifetimes, MemoryStore},
     simulator::Simulator,
 };
 
@@ -321,8 +322,7 @@ async fn websockets_pass_for_those_who_may() {
         }),
     );
     let sim = Simulator::start().await;
-    let clock =
-        wxgate::clock::ManualClock::new(wxgate::clock::Clock::now(&wxgate::clock::SystemClock));
+    let clock = ManualClock::new(SystemClock.now());
     let (url, login) =
         world::login(&sim, clock.clone(), MemoryStore::builder().clock(clock).build());
     let _gateway = world::gateway(&url, login, &format!("http://{}", world::serve(router).await));
@@ -608,4 +608,31 @@ async fn a_gateway_is_not_its_own_upstream() {
         assert!(refused.to_string().contains("itself"), "{refused}");
     }
     assert!(start(addr, "http://127.0.0.1:1").is_ok());
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_with_its_session() {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+
+    let chat = |upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) };
+    let app = world::serve(Router::new().route("/page", get(chat))).await;
+    let sim = Simulator::start().await;
+    let clock = ManualClock::new(SystemClock.now());
+    let lifetimes = Lifetimes { absolute: Duration::from_secs(1), ..Lifetimes::default() };
+    let store = MemoryStore::builder().clock(clock.clone()).lifetimes(lifetimes).build();
+    let (url, login) = world::login(&sim, clock, store);
+    let _gateway = world::gateway(&url, login, &format!("http://{app}"));
+
+    let browser = world::Browser::new(&url, "alice");
+    let callback = browser.callback_url("/page").await;
+    browser.get(&callback).await;
+    let mut request = format!("{}/page", url.replace("http", "ws")).into_client_request().unwrap();
+    let cookie = format!("wxgate={}", browser.session_cookie().unwrap());
+    request.headers_mut().insert("cookie", cookie.parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap(), "hello");
+    let ended = tokio::time::timeout(Duration::from_secs(30), socket.next()).await.unwrap();
+    assert!(!matches!(ended, Some(Ok(_))), "{ended:?}");
 }
