@@ -383,3 +383,34 @@ async fn data_is_loaded_only_when_a_handler_touches_it() {
     browser.get("/cart").await;
     assert_eq!(loads.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn w10_the_debug_output_of_a_layer_shows_no_secret() {
+    let shown = Arc::new(Mutex::new(None));
+    let kept = shown.clone();
+    let app = App::start(move |layer| {
+        *kept.lock().unwrap() = Some(layer.clone());
+        let debug =
+            |user: WechatUser, session: Session| async move { format!("{user:?} {session:?}") };
+        Router::new().route("/me", get(debug)).layer(layer)
+    })
+    .await;
+    let browser = app.browser("alice");
+    let handler = browser.walk("/_wx/login?scope=userinfo&to=/me").await.body;
+    let layer = shown.lock().unwrap().take().unwrap();
+    let printed = format!("{handler} {layer:?} {layer:#?} {:?}", layer.gate());
+    let id = browser.session_cookie().unwrap();
+    let number = uuid::Uuid::parse_str(&id).unwrap().as_u128();
+    for secret in [
+        id,
+        number.to_string(),
+        "0123456789abcdef0123456789abcdef".to_owned(),
+        "refresh_token".to_owned(),
+    ] {
+        assert!(!printed.contains(&secret), "{secret} in {printed}");
+    }
+    assert!(
+        printed.contains("AppSecret([redacted])") && printed.contains("UserToken([redacted])"),
+        "{printed}"
+    );
+}
