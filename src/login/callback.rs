@@ -117,7 +117,7 @@ pub(crate) async fn answer(gate: &Gate, head: &Parts, live: Option<&Arc<Session>
     let Some(attempt) = attempt else {
         // Somebody else's link, or one that is over. Nothing happens; who is signed in goes on.
         return match live {
-            Some(_) => Reply::see(&ReturnTo::home()),
+            Some(_) => Reply::back(&ReturnTo::home()),
             None => Reply::page(Page::Meaningless),
         };
     };
@@ -223,7 +223,7 @@ impl Came<'_> {
     async fn welcome(&self, session: &Arc<Session>) -> Reply {
         // A twin that comes late must not bring back what was ended in between.
         match self.gate.store().load(session.id()).await {
-            Ok(Some(session)) => Reply::see(&self.target)
+            Ok(Some(session)) => Reply::back(&self.target)
                 .with_cookie(self.gate.session_cookie(&session))
                 .with_cookie(self.remember(Progress::Done)),
             Ok(None) => self.start_again(None),
@@ -245,7 +245,7 @@ impl Came<'_> {
         let is_stale = error.as_ref().is_none_or(is_stale);
         let goes_on = |session: &Arc<Session>| is_stale || satisfies(session, self.attempt.scope);
         if self.live.is_some_and(goes_on) {
-            return Reply::see(&self.target);
+            return Reply::back(&self.target);
         }
         if self.attempt.is_last_of_its_row() {
             let Some(error) = error else {

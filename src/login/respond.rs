@@ -22,6 +22,7 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 enum Say {
     Go(StatusCode, String),
+    Back(ReturnTo),
     Page(Page),
     Json(StatusCode, Vec<u8>),
 }
@@ -35,6 +36,11 @@ impl Reply {
     /// Sends a browser to the page that it wanted, whatever it did to get there.
     pub(crate) fn see(target: &ReturnTo) -> Self {
         Self::new(Say::Go(StatusCode::SEE_OTHER, target.as_str().to_owned()))
+    }
+
+    /// Sends a browser that has come back from WeChat to the page that it wanted.
+    pub(crate) fn back(target: &ReturnTo) -> Self {
+        Self::new(Say::Back(target.clone()))
     }
 
     /// Shows a page, or tells a script the page's word.
@@ -76,6 +82,7 @@ impl Reply {
     ) -> Response<Full<Bytes>> {
         let mut response = match self.say {
             Say::Go(status, url) => go(status, &url),
+            Say::Back(target) => go(StatusCode::SEE_OTHER, &own_fragment(&target, headers)),
             Say::Json(status, body) => json(status, body),
             Say::Page(page) if is_navigation(method, headers) || is_form(headers) => {
                 let nonce = nonce();
@@ -100,6 +107,15 @@ impl Reply {
         own.append(header::VARY, HeaderValue::from_static("Cookie"));
         response
     }
+}
+
+/// The target with a fragment of its own. A browser hands the fragment of an address on to the one that it is
+/// redirected to, unless that has one: `#wechat_redirect` would end up in the page's address, and a hash router would
+/// take it for a route. Only browsers do so, and they say that they are one.
+fn own_fragment(target: &ReturnTo, headers: &HeaderMap) -> String {
+    let is_browser = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
+    let end = if is_browser && !target.as_str().contains('#') { "#" } else { "" };
+    format!("{target}{end}")
 }
 
 /// A browser's own form, as the sign-out button is one: a person waits for a page.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use wxgate::simulator::{Fault, FaultSwitch};
 
 use crate::world::{APPID, EXCHANGE, HOUR, USERINFO, World, userinfo_login};
@@ -408,4 +408,19 @@ async fn w02_twins_share_an_outcome_for_a_minute_only() {
     assert!(answer.location().contains("/connect/oauth2/authorize"), "{answer:?}");
     assert_eq!(late.session_cookie(), None);
     assert_eq!(world.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn wechat_s_own_fragment_does_not_end_up_in_the_page_s_address() {
+    let world = World::start().await;
+    let back = async |target: &str, headers: &[(&'static str, &str)]| {
+        let browser = world.browser("alice");
+        let callback = browser.callback_url(&format!("/_wx/login?to={target}")).await;
+        let answer = browser.send(Method::GET, &callback, headers, "").await;
+        answer.location().to_owned()
+    };
+    let navigates = [("sec-fetch-mode", "navigate")];
+    assert_eq!(back("/page?a=1", &navigates).await, "/page?a=1#");
+    assert_eq!(back("/app/%23/orders", &navigates).await, "/app/#/orders");
+    assert_eq!(back("/page?a=1", &[]).await, "/page?a=1");
 }
