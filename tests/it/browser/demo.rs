@@ -189,6 +189,7 @@ async fn a_single_page_app_comes_back_to_its_own_view() {
     // Opened without a view, it shows the first, and so it does after a sign-in.
     browser.tap("#sign-out").await;
     browser.tap("#primary").await;
+    browser.see("#app-guest").await;
     browser.open(&at(&demo, "/app/")).await;
     browser.tap("#app-login").await;
     browser.see("#app-user").await;
