@@ -4,14 +4,20 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-/// Writes logs to standard error: at level `info`, or as `WXGATE_LOG` says in the form of `RUST_LOG`.
+/// Where the level of the logs is looked for, in this order.
+const VARIABLES: [&str; 2] = ["WXGATE_LOG", "RUST_LOG"];
+
+/// Writes logs to standard error: at level `info`, or as `WXGATE_LOG` or else `RUST_LOG` say.
 ///
 /// # Errors
-/// When `WXGATE_LOG` cannot be read as a filter. What is wrong is in the message.
+/// When the variable cannot be read as a filter. What is wrong is in the message.
 pub fn init() -> Result<(), String> {
-    let filter = match std::env::var("WXGATE_LOG") {
-        Ok(text) => EnvFilter::try_new(&text).map_err(|e| format!("WXGATE_LOG={text:?}: {e}"))?,
-        Err(_) => EnvFilter::new("info"),
+    let set = VARIABLES.iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
+    let filter = match set {
+        Some((name, text)) => {
+            EnvFilter::try_new(&text).map_err(|error| format!("{name}={text:?}: {error}"))?
+        }
+        None => EnvFilter::new("info"),
     };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -15,6 +15,12 @@
 //! need no route of their own. A nested router's layer sees only what lies below its prefix, so `/_wx/callback` would
 //! not reach it. In front of another router, everything works from outside as well: `layer.layer(router)`.
 //!
+//! # Targets
+//!
+//! A browser comes back to where it was going, as long as that is unmistakably on the site: a path with an encoded
+//! space, control character, slash or backslash comes back to `/` instead, and so does a target of more than 2048
+//! characters. Queries may hold anything.
+//!
 //! # The app's own session data
 //!
 //! With the feature `tower-sessions`, handlers use `tower_sessions::Session` as they know it, without its manager

@@ -19,7 +19,11 @@ use crate::world::{self, App, Browser};
 
 fn wxgate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wxgate"));
-    command.env_remove("WXGATE_SECRET").env_remove("WXGATE_LOG").kill_on_drop(true);
+    command
+        .env_remove("WXGATE_SECRET")
+        .env_remove("WXGATE_LOG")
+        .env_remove("RUST_LOG")
+        .kill_on_drop(true);
     command
 }
 
@@ -42,7 +46,7 @@ pub async fn listening(addr: SocketAddr) {
 /// Stops a command as a service manager does.
 pub async fn terminate(mut child: Child) -> Option<i32> {
     let id = child.id().unwrap().to_string();
-    assert!(Command::new("kill").arg(id).status().await.unwrap().success());
+    assert!(Command::new("sh").args(["-c", "kill \"$0\"", &id]).status().await.unwrap().success());
     tokio::time::timeout(Duration::from_secs(60), child.wait()).await.unwrap().unwrap().code()
 }
 
@@ -105,6 +109,16 @@ async fn wrong_settings_are_named_with_what_to_write_instead() {
         let (code, said) = run(&arguments).await;
         assert_eq!(code, Some(64), "{name} {value} {said}");
         assert!(said.contains(hint), "{name} {value} {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_level_that_is_none_stops_the_start() {
+    for name in ["WXGATE_LOG", "RUST_LOG"] {
+        let output = wxgate().args(serve(&[])).env(name, "wxgate=loud").output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.contains(name) && said.contains("wxgate=loud"), "{said}");
     }
 }
 
