@@ -14,7 +14,7 @@ use super::{
     settings::Limits,
 };
 use crate::login::{
-    Attended, Gate, LoginBody, Tongue, Verdict, Visitor, is_navigation, json, nonce,
+    Attended, Gate, LoginBody, Tongue, Verdict, Visitor, is_form, is_navigation, json, nonce,
 };
 
 /// What one core needs to answer requests.
@@ -115,7 +115,7 @@ enum Waiting {
 
 impl Waiting {
     fn of(head: &Parts) -> Self {
-        if is_navigation(&head.method, &head.headers) {
+        if is_navigation(&head.method, &head.headers) || is_form(&head.headers) {
             Self::Person(Tongue::of(&head.headers))
         } else {
             Self::Script

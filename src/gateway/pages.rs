@@ -37,7 +37,7 @@ pub(super) fn upstream<'a>(
         title: tongue.say("页面暂时打不开", "This page is unavailable"),
         text: vec![tongue.say(
             "网站暂时没有响应，请稍后刷新。你的登录状态不受影响。",
-            "The site does not answer at the moment. Reload in a while; you are still signed in.",
+            "The site does not answer at the moment. Reload in a while. Your sign-in is not affected.",
         )],
         actions: Vec::new(),
         details: vec![(tongue.say("原因", "Cause"), failure.code().to_owned())],

@@ -59,9 +59,12 @@ pub(super) async fn finish<B: Body>(
     }
     if let Some(session) = session {
         let store = gate.store();
-        let ended = match store.remove(session.id()).await {
-            Ok(()) if everywhere => store.remove_all_of(session.user().key()).await,
-            ended => ended,
+        // This session goes last: where ending the others fails, it is there for another try.
+        let ended =
+            if everywhere { store.remove_all_of(session.user().key()).await } else { Ok(()) };
+        let ended = match ended {
+            Ok(()) => store.remove(session.id()).await,
+            failed => failed,
         };
         if let Err(error) = ended {
             return Reply::store_down(&error);

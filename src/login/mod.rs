@@ -74,7 +74,7 @@ pub use service::WechatLogin;
 pub(crate) use {
     decision::is_navigation,
     pages::Tongue,
-    respond::{json, nonce},
+    respond::{is_form, json, nonce},
 };
 
 /// What the paths of our own endpoints begin with.

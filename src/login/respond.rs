@@ -119,7 +119,7 @@ fn own_fragment(target: &ReturnTo, headers: &HeaderMap) -> String {
 }
 
 /// A browser's own form, as the sign-out button is one: a person waits for a page.
-fn is_form(headers: &HeaderMap) -> bool {
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     match headers.get("sec-fetch-mode") {
         Some(mode) => mode == "navigate",
         None => headers

@@ -64,8 +64,8 @@ pub(super) const MEANINGLESS: Words = words(
             "A sign-in link works once, in the browser that started the sign-in.",
         ),
         (
-            "如果你刚刚在这个浏览器里登录，说明它没有带回 Cookie，请检查 Cookie 设置。",
-            "If you have just signed in with this browser, its cookie did not come back: check that cookies are allowed.",
+            "如果你刚刚在这个浏览器里登录，可能是登录过程超过了十分钟，也可能是浏览器没有带回 Cookie：请重新登录，或检查 Cookie 设置。",
+            "If you have just signed in with this browser, it took longer than ten minutes, or its cookie did not come back: try again, or check that cookies are allowed.",
         ),
     ],
 );

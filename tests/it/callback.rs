@@ -424,3 +424,20 @@ async fn wechat_s_own_fragment_does_not_end_up_in_the_page_s_address() {
     assert_eq!(back("/app/%23/orders", &navigates).await, "/app/#/orders");
     assert_eq!(back("/page?a=1", &[]).await, "/page?a=1");
 }
+
+#[tokio::test]
+async fn c48_a_code_is_exchanged_once_whatever_state_it_comes_with() {
+    let world = World::start().await;
+    let browser = world.browser("alice");
+    let first = browser.callback_url("/page?1").await;
+    let second = browser.callback_url("/page?2").await;
+    let stranger = browser.twin();
+    assert_eq!(browser.get(&first).await.location(), "/page?1");
+    let code = first.split("code=").nth(1).unwrap().split('&').next().unwrap();
+    let state = second.split("state=").nth(1).unwrap();
+    let mixed = format!("{}?code={code}&state={state}", first.split('?').next().unwrap());
+    let answer = stranger.get(&mixed).await;
+    assert!(answer.location().contains("/connect/oauth2/authorize"), "{answer:?}");
+    assert_eq!(stranger.session_cookie(), None);
+    assert_eq!(world.exchanges(), 1);
+}

@@ -22,12 +22,19 @@ use crate::world::World;
 pub struct Watched {
     inner: MemoryStore,
     down: Arc<AtomicBool>,
+    /// Only what ends all sessions of a user fails.
+    half_down: Arc<AtomicBool>,
     app_data_loads: Arc<AtomicUsize>,
 }
 
 impl Watched {
     pub fn new(inner: MemoryStore) -> Self {
-        Self { inner, down: Arc::default(), app_data_loads: Arc::default() }
+        Self {
+            inner,
+            down: Arc::default(),
+            half_down: Arc::default(),
+            app_data_loads: Arc::default(),
+        }
     }
 
     pub fn app_data_loads(&self) -> Arc<AtomicUsize> {
@@ -73,6 +80,9 @@ impl Store for Watched {
     }
 
     async fn remove_all_of(&self, key: &UserKey) -> Result<(), StoreError> {
+        if self.half_down.load(Ordering::SeqCst) {
+            return Err(StoreError::new("answer", "the test has cut half of the line"));
+        }
         self.line()?.remove_all_of(key).await
     }
 
@@ -148,4 +158,23 @@ async fn c48_a_store_that_fails_at_the_claim_signs_nobody_in_and_leaves_the_code
     // "Reload in a while" works: the code was never sent.
     assert_eq!(browser.get(&callback).await.location(), "/page");
     assert_eq!(world.exchanges(), 1);
+}
+
+#[tokio::test]
+async fn c42_a_sign_out_everywhere_that_fails_can_be_tried_again() {
+    let mut half_down = Arc::default();
+    let world = World::with_store(|clock| {
+        let store = Watched::new(MemoryStore::builder().clock(clock).build());
+        half_down = store.half_down.clone();
+        store
+    })
+    .await;
+    let (phone, desk) = (world.signed_in("alice").await, world.signed_in("alice").await);
+    half_down.store(true, Ordering::SeqCst);
+    let failed = phone.log_out("?everywhere=1").await;
+    assert_eq!(failed.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(phone.fetch("/page").await.status, StatusCode::OK);
+    half_down.store(false, Ordering::SeqCst);
+    assert_eq!(phone.log_out("?everywhere=1").await.status, StatusCode::SEE_OTHER);
+    assert_eq!(desk.fetch("/page").await.status, StatusCode::UNAUTHORIZED);
 }

@@ -32,11 +32,12 @@ async fn profiles_are_refreshed_in_the_background_once() {
     world.clock.advance(2 * HOUR);
     world.sim.advance(25 * HOUR);
 
-    world.sim.faults([FaultSwitch::new(Fault::Slow, 1).ms(200).path(REFRESH)]);
+    world.sim.faults([FaultSwitch::new(Fault::Slow, 1).ms(3000).path(REFRESH)]);
     for _ in 0..50 {
         assert_eq!(browser.get("/page").await.status, StatusCode::OK);
     }
-    // No request has waited for it: the slow refresh is still under way, or has just ended.
+    // No request has waited for it: the refresh is still under way.
+    assert_eq!(world.sim.count(USERINFO), 1);
     until(|| world.sim.count(USERINFO) == 2).await;
     assert_eq!(world.sim.count(REFRESH), 1);
     for _ in 0..10 {

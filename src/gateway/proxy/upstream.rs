@@ -216,23 +216,25 @@ impl Upstream {
         let mut answer = pin!(connection.sender.try_send_request(request));
         let driver = &mut connection.driver;
         let mut alarm = pin!(sleep(limit));
-        let mut seen = 0;
+        let (mut seen, mut moved_at) = (0, Instant::now());
         poll_fn(|context| {
             driver.poll(context);
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
                 return Poll::Ready(Ok(answer.map_err(SendError::from)));
             }
+            // While the client's body moves, the upstream has nothing to answer yet.
+            let moved = progress.map_or(0, |progress| progress.load(Ordering::Relaxed));
+            if moved != seen {
+                (seen, moved_at) = (moved, Instant::now());
+            }
             while alarm.as_mut().poll(context).is_ready() {
-                // While the client's body moves, the upstream has nothing to answer yet.
-                let moved = progress.map_or(0, |progress| progress.load(Ordering::Relaxed));
-                if moved == seen {
+                if moved_at.elapsed() >= limit {
                     let stalled = moved & RequestBody::WAITING != 0;
                     let failure =
                         if stalled { Failure::ClientStalled } else { Failure::ResponseTimeout };
                     return Poll::Ready(Err(failure(limit)));
                 }
-                seen = moved;
-                alarm.as_mut().reset(Instant::now() + limit);
+                alarm.as_mut().reset(moved_at + limit);
             }
             Poll::Pending
         })
