@@ -19,7 +19,10 @@ use thirtyfour::{
     BrowserCapabilitiesHelper, By, ChromeCapabilities, ChromiumLikeCapabilities, Cookie,
     LoggingPrefsLogLevel, WebDriver, WindowHandle, prelude::ScriptRet,
 };
-use tokio::time::Instant;
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use crate::world::{WECHAT, http_client};
 
@@ -96,10 +99,14 @@ impl Options {
     }
 }
 
+/// A browser is many processes, and waits are bounded: one at a time leaves each the machine it needs.
+static TURN: Semaphore = Semaphore::const_new(1);
+
 /// A running browser with a profile of its own. It goes away when it is dropped, and chromedriver with it.
 pub struct Chromium {
     driver: WebDriver,
     chromedriver: Chromedriver,
+    _turn: SemaphorePermit<'static>,
 }
 
 impl Chromium {
@@ -113,13 +120,14 @@ impl Chromium {
             [CHROMIUM, CHROMEDRIVER].iter().all(|program| Path::new(program).exists()),
             "chromium and chromium-driver are missing: run tests/all.sh, it installs them"
         );
+        let turn = TURN.acquire().await.expect("it is never closed");
         let chromedriver = Chromedriver::start();
         let url = format!("http://127.0.0.1:{}", chromedriver.port);
         let driver = WebDriver::builder(url, options.capabilities())
             .client(http_client())
             .await
             .expect("chromium starts");
-        Self { driver, chromedriver }
+        Self { driver, chromedriver, _turn: turn }
     }
 
     /// Ends a visit in which no page may have complained.
