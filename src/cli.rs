@@ -5,26 +5,27 @@
 
 use std::{
     error::Error,
+    fmt::Display,
     fs,
     io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
-    ops::RangeInclusive,
     path::PathBuf,
-    time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use wxgate::{
-    Account, AppSecret, Login, Origin, WechatLoginLayer,
-    gateway::{Settings, UpstreamUrl},
-    session::{Lifetimes, MemoryStore},
+    Login,
+    gateway::{
+        config::{Config, Flags},
+        snippet::{Kind, snippet},
+    },
     simulator::{Builder, Simulator, World},
-    wechat::{Client, Endpoints},
 };
 
-const SESSION_LIVES: RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(400 * 24 * 60 * 60);
-const SECRET_ENV: &str = "WXGATE_SECRET";
+use super::Stop;
 
 /// Signs people in with WeChat.
 #[derive(Parser)]
@@ -38,41 +39,63 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the gateway in front of an app
     Serve(Box<Serve>),
+    /// Say what is wrong with a configuration file, or what to register at WeChat for it
+    Check(CheckArgs),
     /// Run a local WeChat to test against
     Simulator(SimulatorArgs),
     /// Run a login site, the gateway in front of it and a local WeChat behind it
     Demo(DemoArgs),
+    /// Print what a front proxy needs that asks this gateway, for its sites with forward_auth
+    Snippet(SnippetArgs),
+    /// Ask a running gateway whether it serves: exit code 0 or 1
+    Health(HealthArgs),
 }
 
 #[derive(Args)]
 pub(crate) struct Serve {
+    /// A configuration file; the other options are the short form of the same, for one account, one site and one app
+    #[arg(id = "config", long = "config", value_name = "FILE", conflicts_with = "Short")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    short: Short,
+}
+
+#[derive(Args)]
+struct Short {
     /// The appid of your official account: wx and 16 hexadecimal digits
-    #[arg(long)]
-    appid: String,
+    #[arg(long, required_unless_present = "config")]
+    appid: Option<String>,
     /// A file that holds the app secret; without it, the environment variable WXGATE_SECRET
     #[arg(long, value_name = "FILE")]
-    secret_file: Option<PathBuf>,
+    secret_file: Option<String>,
     /// Refused: a secret on the command line shows in `ps`
     #[arg(long, hide = true)]
     secret: Option<String>,
     /// The address that browsers know, such as https://h5.example.com; its host has to be registered at WeChat
-    #[arg(long, value_name = "URL")]
-    public_url: Origin,
+    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    public_url: Option<String>,
     /// The app behind the gateway, such as http://127.0.0.1:3000
-    #[arg(long, value_name = "URL")]
-    pub(crate) upstream: UpstreamUrl,
-    /// Where to listen
-    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
-    pub(crate) listen: SocketAddr,
-    /// What every page asks of its visitors
-    #[arg(long, value_enum, default_value_t = Asks::Base)]
-    login: Asks,
-    /// A session that is not used for this long ends
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
-    session_idle: Duration,
-    /// A session ends this long after the sign-in, however much it is used
-    #[arg(long, value_name = "TIME", default_value = "7days", value_parser = humantime::parse_duration)]
-    session_life: Duration,
+    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    upstream: Option<String>,
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where health and metrics are asked for [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<String>,
+    /// A proxy of your own in front, by address or network, whose word on the client's address counts; may be given
+    /// several times
+    #[arg(long, value_name = "ADDR")]
+    trusted_proxy: Vec<String>,
+    /// What every page asks of its visitors [default: base]
+    #[arg(long, value_enum)]
+    login: Option<Asks>,
+    /// A session that is not used for this long ends [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    session_idle: Option<String>,
+    /// A session ends this long after the sign-in, however much it is used [default: 7days]
+    #[arg(long, value_name = "TIME")]
+    session_life: Option<String>,
     /// Another address than WeChat's own for its API; may be given several times, the first is preferred
     #[arg(long, value_name = "URL")]
     wechat_api: Vec<String>,
@@ -92,46 +115,70 @@ enum Asks {
 }
 
 impl Serve {
-    pub(crate) fn settings(&self) -> Result<Settings, Box<dyn Error>> {
-        let account = Account::official_account(&self.appid, self.app_secret()?)?;
-        let mut endpoints = Endpoints::default().with_api(&self.wechat_api)?;
-        if let Some(open) = &self.wechat_open {
-            endpoints = endpoints.with_open(open)?;
-        }
-        let (idle, absolute) = (self.session_idle, self.session_life);
-        if ![idle, absolute].iter().all(|life| SESSION_LIVES.contains(life)) {
-            let why = "--session-idle and --session-life have to be between one second and 400 days, \
-                       which is as long as browsers keep a cookie";
-            return Err(why.into());
-        }
-        let store = MemoryStore::builder().lifetimes(Lifetimes { idle, absolute }).build();
-        let login = match self.login {
-            Asks::Base => Login::Base,
-            Asks::Userinfo => Login::Userinfo,
-            Asks::Optional => Login::Optional,
-        };
-        let login = WechatLoginLayer::with_store(account, self.public_url.clone(), store)
-            .client(Client::new(endpoints))
-            .login(login);
-        Ok(Settings::new(login, self.upstream.clone()).listen(self.listen))
-    }
-
-    fn app_secret(&self) -> Result<AppSecret, Box<dyn Error>> {
-        if self.secret.is_some() {
+    /// The configuration that the flags are, where there is no file.
+    pub(crate) fn flags(self) -> Result<Config, Stop> {
+        let short = self.short;
+        if short.secret.is_some() {
             let why = "--secret is refused: everybody on this machine could read it with `ps`, and by now \
                        they may have. Put it into a file for --secret-file, or into the environment variable \
                        WXGATE_SECRET, and reset it at WeChat if others use this machine";
-            return Err(why.into());
+            return Err(Stop::usage(why));
         }
-        if let Some(file) = &self.secret_file {
-            return Ok(AppSecret::from_file(file)?);
-        }
-        if std::env::var_os(SECRET_ENV).is_none() {
-            let why = "the app secret is missing: give --secret-file FILE, or set the environment variable \
-                       WXGATE_SECRET";
-            return Err(why.into());
-        }
-        Ok(AppSecret::from_env(SECRET_ENV)?)
+        let flags = Flags {
+            // Without a file, clap has seen to it that these three are there.
+            appid: short.appid.unwrap_or_default(),
+            public_url: short.public_url.unwrap_or_default(),
+            upstream: short.upstream.unwrap_or_default(),
+            secret_file: short.secret_file,
+            login: match short.login {
+                None | Some(Asks::Base) => Login::Base,
+                Some(Asks::Userinfo) => Login::Userinfo,
+                Some(Asks::Optional) => Login::Optional,
+            },
+            listen: short.listen,
+            admin_listen: short.admin_listen,
+            trusted_proxy: short.trusted_proxy,
+            session_idle: short.session_idle,
+            session_life: short.session_life,
+            wechat_api: short.wechat_api,
+            wechat_open: short.wechat_open,
+        };
+        let config = Config::from_flags(&flags, &|name| std::env::var_os(name));
+        config.map_err(|problems| Stop::problems(&problems, "the options"))
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "wxgate.toml")]
+    pub(crate) config: PathBuf,
+    /// Ask WeChat too, whether it can be reached and takes each account's appid and secret
+    #[arg(long)]
+    pub(crate) online: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct SnippetArgs {
+    /// The front proxy
+    #[arg(value_name = "PROXY", value_parser = kinds())]
+    kind: Kind,
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "wxgate.toml")]
+    config: PathBuf,
+}
+
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    let names = PossibleValuesParser::new(Kind::ALL.map(Kind::name));
+    names.map(|name| name.parse().expect("it is one of the names"))
+}
+
+impl SnippetArgs {
+    pub(crate) fn text(&self) -> Result<String, Stop> {
+        let file = self.config.display();
+        let config = Config::from_file(&self.config);
+        let config = config.map_err(|problems| Stop::problems(&problems, &file))?;
+        snippet(self.kind, &config).map_err(|why| Stop::usage(format!("{file}: {why}")))
     }
 }
 
@@ -162,6 +209,13 @@ impl SimulatorArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct HealthArgs {
+    /// Where the gateway's admin listener is
+    #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 9101)))]
+    pub(crate) admin: SocketAddr,
+}
+
+#[derive(Args)]
 pub(crate) struct DemoArgs {
     /// Where the gateway listens
     #[arg(long, value_name = "ADDR", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
@@ -175,7 +229,7 @@ pub(crate) struct DemoArgs {
 pub(crate) fn demo_steps(url: &str, simulator: &str) -> String {
     format!(
         "\
-wxgate demo / 演示
+         wxgate demo / 演示
   open / 打开          {url}/
   silent / 静默登录    {url}/silent
   profile / 授权登录   {url}/profile
@@ -195,6 +249,11 @@ Ctrl-C stops it / 按 Ctrl-C 退出"
 pub(crate) fn say(text: &str) {
     // Where nobody reads any more, there is nobody to tell.
     writeln!(io::stdout(), "{text}").ok();
+}
+
+/// A problem says itself where it is.
+pub(crate) fn say_problem(problem: impl Display) {
+    writeln!(io::stderr(), "{problem}").ok();
 }
 
 pub(crate) fn say_error(message: &str) {

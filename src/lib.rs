@@ -37,6 +37,8 @@ pub mod clock;
 #[cfg(feature = "demo")]
 pub mod demo;
 #[cfg(feature = "gateway")]
+mod doors;
+#[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod login;
 pub mod origin;

@@ -1,14 +1,23 @@
 //! The `wxgate` command: reads its arguments, starts what they ask for, and stops it in good order.
 
+mod check;
 mod cli;
+mod health;
+mod serve;
 
 use std::{fmt, process::ExitCode};
 
 use clap::Parser;
-use tokio::{runtime, signal::unix};
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use wxgate::{
     demo::Demo,
-    gateway::{Gateway, telemetry},
+    gateway::{
+        config::Problems,
+        telemetry::{self, LogFormat},
+    },
     simulator::Simulator,
 };
 
@@ -17,6 +26,8 @@ use cli::{Cli, Command};
 /// Exit codes after sysexits.h.
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
+/// What container runtimes take for "unhealthy".
+const UNWELL: u8 = 1;
 
 /// What the operator has to change, and the exit code.
 struct Stop {
@@ -27,6 +38,19 @@ struct Stop {
 impl Stop {
     fn usage(reason: impl fmt::Display) -> Self {
         Self { message: reason.to_string(), code: USAGE }
+    }
+
+    /// Says each problem, and leaves the count for the end.
+    fn problems(problems: &Problems, place: impl fmt::Display) -> Self {
+        cli::say_problem(problems);
+        match problems.iter().count() {
+            1 => Self::usage(format!("1 problem in {place}")),
+            count => Self::usage(format!("{count} problems in {place}")),
+        }
+    }
+
+    fn unwell(reason: impl fmt::Display) -> Self {
+        Self { message: reason.to_string(), code: UNWELL }
     }
 
     fn unavailable(reason: impl fmt::Display) -> Self {
@@ -53,7 +77,17 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Stop> {
-    telemetry::init().map_err(Stop::usage)?;
+    match cli.command {
+        // What these have to say is not a log, and the gateway's configuration says how its log looks.
+        Command::Serve(_) | Command::Check(_) => {}
+        Command::Health(health) => return health::ask(health.admin).map_err(Stop::unwell),
+        Command::Snippet(snippet) => {
+            cli::say(&snippet.text()?);
+            return Ok(());
+        }
+        // What the others say on standard output is for people.
+        Command::Simulator(_) | Command::Demo(_) => log(Some(LogFormat::Text))?,
+    }
     // Browsers are served by threads of the gateway's own; this runtime makes the calls to WeChat.
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -62,51 +96,56 @@ fn run(cli: Cli) -> Result<(), Stop> {
         .map_err(Stop::unavailable)?;
     runtime.block_on(async {
         match cli.command {
-            Command::Serve(serve) => {
-                let settings = serve.settings().map_err(Stop::usage)?;
-                let (listen, upstream) = (serve.listen, &serve.upstream);
-                let gateway = Gateway::start(settings);
-                let gateway = gateway.map_err(|error| {
-                    Stop::unavailable(format!("cannot serve on {listen}: {error}"))
-                })?;
-                tracing::info!(addr = %gateway.addr(), %upstream, "serving");
-                stop_signal().await?;
-                tracing::info!("stopping: finishing what is in flight");
-                tokio::select! {
-                    () = gateway.stop() => {}
-                    again = stop_signal() => {
-                        tracing::warn!("told to stop twice: what is in flight is cut");
-                        again?;
-                    }
-                }
-            }
+            Command::Serve(arguments) => serve::run(*arguments).await?,
+            Command::Check(arguments) => check::run(&arguments).await?,
             Command::Simulator(simulator) => {
+                let mut stop = StopSignals::new()?;
                 let simulator = simulator.builder().map_err(Stop::usage)?;
                 let simulator: Simulator = simulator.start().await.map_err(Stop::unavailable)?;
                 cli::say(&format!("Local WeChat simulator: {}", simulator.url()));
-                stop_signal().await?;
+                stop.told().await;
                 simulator.stop().await;
             }
             Command::Demo(demo) => {
+                let mut stop = StopSignals::new()?;
                 let demo = Demo::start(demo.listen, demo.simulator_listen)
                     .await
                     .map_err(Stop::unavailable)?;
                 cli::say(&cli::demo_steps(demo.url(), &demo.simulator().url()));
-                stop_signal().await?;
+                stop.told().await;
                 demo.stop().await;
             }
+            Command::Health(_) | Command::Snippet(_) => {} // Answered above.
         }
         Ok(())
     })
 }
 
-/// Waits for Ctrl-C or the word of a service manager.
-async fn stop_signal() -> Result<(), Stop> {
-    let mut terminate = unix::signal(unix::SignalKind::terminate()).map_err(Stop::unavailable)?;
-    let mut interrupt = unix::signal(unix::SignalKind::interrupt()).map_err(Stop::unavailable)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+fn log(format: Option<LogFormat>) -> Result<(), Stop> {
+    telemetry::init(format).map_err(Stop::usage)
+}
+
+/// Ctrl-C, and the word of a service manager.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From here on they do not kill any more.
+    fn new() -> Result<Self, Stop> {
+        let listen = |kind| signal(kind).map_err(Stop::unavailable);
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
-    Ok(())
+
+    /// Waits for the next one.
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -31,14 +31,35 @@ pub(super) fn upstream<'a>(
     site: &'a str,
     nonce: &'a str,
 ) -> PageView<'a> {
+    let (title, text) = match failure {
+        Failure::TooLarge(_) => (
+            tongue.say("内容太大", "That is too large"),
+            tongue.say(
+                "提交的内容超过了本站允许的大小，没有保存。",
+                "What you have sent is larger than this site takes. Nothing of it was kept.",
+            ),
+        ),
+        Failure::ClientStalled(_) | Failure::Damaged => (
+            tongue.say("没有发送完整", "Not all of it arrived"),
+            tongue.say(
+                "提交的内容没有完整到达，请检查网络后重试。",
+                "What you have sent did not arrive whole. Check your network and try again.",
+            ),
+        ),
+        _ => (
+            tongue.say("页面暂时打不开", "This page is unavailable"),
+            tongue.say(
+                "网站暂时没有响应，请稍后刷新。你的登录状态不受影响。",
+                "The site does not answer at the moment. Reload in a while. Your sign-in is not affected.",
+            ),
+        ),
+    };
     PageView {
+        name: failure.code(),
         lang: tongue.code(),
-        tone: Tone::Error,
-        title: tongue.say("页面暂时打不开", "This page is unavailable"),
-        text: vec![tongue.say(
-            "网站暂时没有响应，请稍后刷新。你的登录状态不受影响。",
-            "The site does not answer at the moment. Reload in a while. Your sign-in is not affected.",
-        )],
+        tone: if failure.is_the_client_s() { Tone::Warning } else { Tone::Error },
+        title,
+        text: vec![text],
         actions: Vec::new(),
         details: vec![(tongue.say("原因", "Cause"), failure.code().to_owned())],
         site,
@@ -59,6 +80,7 @@ mod tests {
 
     fn view() -> PageView<'static> {
         PageView {
+            name: "login_required",
             lang: "en",
             tone: Tone::Welcome,
             title: "Sign in",

@@ -2,80 +2,214 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
-use super::{pages::GatewayPages, proxy::UpstreamUrl};
-use crate::login::WechatLoginLayer;
+use super::{
+    config::{Config, Limits, LogFormat, TlsFiles},
+    pages::GatewayPages,
+    proxy::{UpstreamSpec, UpstreamUrl},
+    site::Target,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    login::WechatLoginLayer,
+    session::{Lifetimes, MemoryStore, Store},
+    wechat::Client,
+};
 
-/// What a gateway is made of.
+/// What a gateway is made of: a [configuration](Config), or a login and the one app behind it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub(super) listen: SocketAddr,
-    pub(super) login: WechatLoginLayer,
-    pub(super) upstream: UpstreamUrl,
-    pub(super) cores: usize,
-    pub(super) limits: Limits,
+    pub(super) source: Source,
+    pub(super) fixed: Fixed,
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) client: Option<Client>,
 }
 
-/// How long the gateway waits for others.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// For a client's next request head, and so for an idle connection too. Above the 60 s for which nginx keeps an
-    /// idle connection to us, so that it is never us who closes one that nginx is about to use.
-    pub(super) request_head: Duration,
-    /// For a connection to the upstream.
-    pub(super) connect: Duration,
-    /// For the head of the upstream's answer, from the last of the request that could be sent.
-    pub(super) response_head: Duration,
-    /// For what is in flight when the gateway stops.
-    pub(super) drain: Duration,
+/// Where a gateway's sites come from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Layer(Box<Layer>),
+    Config(Box<Config>),
+}
+
+/// A login, the app behind it, and on what terms.
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
+    pub(super) login: WechatLoginLayer,
+    pub(super) upstream: UpstreamSpec,
+    pub(super) target: Target,
+    pub(super) rate_limit: u32,
+}
+
+/// What a gateway keeps until it stops.
+#[derive(Clone, Debug)]
+pub(super) struct Fixed {
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) admin_listen: Option<SocketAddr>,
+    pub(super) cores: usize,
+    pub(super) log_format: Option<LogFormat>,
+    pub(super) limits: Limits,
+    pub(super) tls: Option<TlsFiles>,
+    pub(super) lifetimes: Lifetimes,
+}
+
+impl Fixed {
+    /// What a configuration says of it.
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            listen: config.listen.clone(),
+            admin_listen: config.admin_listen,
+            cores: config.cores.unwrap_or_else(all_cores),
+            log_format: config.log_format,
+            limits: config.limits,
+            tls: config.tls.clone(),
+            lifetimes: config.session.lifetimes,
+        }
+    }
+
+    /// The keys in which a configuration wants something else.
+    pub(super) fn differs_in(&self, config: &Config) -> Vec<&'static str> {
+        let (own, other) = (&self.limits, &config.limits);
+        let lifetimes = &config.session.lifetimes;
+        let all = [
+            ("listen", self.listen == config.listen),
+            ("admin_listen", self.admin_listen == config.admin_listen),
+            // The machine's own number may have changed in the meantime.
+            ("cores", config.cores.is_none_or(|cores| cores == self.cores)),
+            ("log_format", self.log_format == config.log_format),
+            ("limits.request_head", own.request_head == other.request_head),
+            ("limits.keep_alive", own.keep_alive == other.keep_alive),
+            ("limits.drain", own.drain == other.drain),
+            ("limits.ready_wait", own.ready_wait == other.ready_wait),
+            ("limits.connections", own.connections == other.connections),
+            ("tls", self.tls == config.tls),
+            ("session.idle", self.lifetimes.idle == lifetimes.idle),
+            ("session.life", self.lifetimes.absolute == lifetimes.absolute),
+        ];
+        all.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect()
+    }
 }
 
 impl Settings {
     /// A gateway in front of `upstream`, on `127.0.0.1:8080`, with as many cores as the machine has.
     pub fn new(login: WechatLoginLayer, upstream: UpstreamUrl) -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+        let fixed = Fixed {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            admin_listen: None,
+            cores: all_cores(),
+            log_format: None,
+            limits: Limits::default(),
+            tls: None,
+            lifetimes: Lifetimes::default(),
+        };
+        let source = Source::Layer(Box::new(Layer {
             login: login.pages(GatewayPages),
-            upstream,
-            cores: std::thread::available_parallelism().map_or(1, Into::into),
-            limits: Limits {
-                request_head: Duration::from_secs(75),
+            upstream: UpstreamSpec { url: upstream, ca: None, fallback: None },
+            target: Target {
+                upstream: 0,
+                rewrite: None,
+                host: None,
                 connect: Duration::from_secs(5),
-                response_head: Duration::from_secs(30),
-                drain: Duration::from_secs(30),
+                response_head: Some(Duration::from_secs(30)),
+                body_limit: None,
             },
+            rate_limit: 600,
+        }));
+        Self { source, fixed, store: None, clock: Arc::new(SystemClock), client: None }
+    }
+
+    /// A gateway as a configuration describes it.
+    pub fn from_config(config: Config) -> Self {
+        Self {
+            fixed: Fixed::of(&config),
+            source: Source::Config(Box::new(config)),
+            store: None,
+            clock: Arc::new(SystemClock),
+            client: None,
         }
     }
 
-    /// Where to listen. Port 0 takes any free one. Default `127.0.0.1:8080`.
+    /// Where to listen. Port 0 takes any free one. Default `127.0.0.1:8080`, or what the configuration says.
     pub fn listen(mut self, addr: SocketAddr) -> Self {
-        self.listen = addr;
+        self.fixed.listen = vec![addr];
         self
     }
 
-    /// How many cores serve browsers, at least one. Default all of the machine's.
+    /// Where health, readiness and metrics are told. Default nowhere, or what the configuration says.
+    pub fn admin_listen(mut self, addr: SocketAddr) -> Self {
+        self.fixed.admin_listen = Some(addr);
+        self
+    }
+
+    /// How many cores serve browsers, at least one. Default all of the machine's, or what the configuration says.
     pub fn cores(mut self, count: usize) -> Self {
-        self.cores = count.max(1);
+        self.fixed.cores = count.max(1);
         self
     }
 
-    /// How long connecting to the upstream may take. Default 5 s.
+    /// Keeps sessions here. Default the store that the configuration names. A login that was given has its own.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Takes the time from here. Default the machine's clock. Give the same one to the store. A login that was given
+    /// has its own.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Calls WeChat with this client. Default one for the addresses that the configuration names. A login that was
+    /// given has its own.
+    pub fn client(mut self, client: Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// How long connecting to the upstream may take. Default 5 s. A configuration says it for each route.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
-        self.limits.connect = limit;
+        if let Source::Layer(layer) = &mut self.source {
+            layer.target.connect = limit;
+        }
         self
     }
 
-    /// How long the upstream may take to begin its answer, once it has the request. Default 30 s.
+    /// How long the upstream may take to begin its answer, once it has the request. Default 30 s. A configuration says
+    /// it for each route.
     pub fn response_timeout(mut self, limit: Duration) -> Self {
-        self.limits.response_head = limit;
+        if let Source::Layer(layer) = &mut self.source {
+            layer.target.response_head = Some(limit);
+        }
+        self
+    }
+
+    /// How many sign-in requests may come from one address in a minute; 0 for any number. Default 600. A configuration
+    /// says it itself.
+    pub fn rate_limit(mut self, count: u32) -> Self {
+        if let Source::Layer(layer) = &mut self.source {
+            layer.rate_limit = count;
+        }
         self
     }
 
     /// How long what is in flight may take when the gateway stops. Default 30 s.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
-        self.limits.drain = limit;
+        self.fixed.limits.drain = limit;
         self
     }
+}
+
+fn all_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into)
+}
+
+/// The store that a configuration names.
+pub(super) fn store_of(config: &Config, clock: &Arc<dyn Clock>) -> Arc<dyn Store> {
+    let store = MemoryStore::builder().lifetimes(config.session.lifetimes);
+    Arc::new(store.clock(clock.clone()).build())
 }

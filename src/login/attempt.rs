@@ -54,6 +54,7 @@ pub(crate) struct Attempt {
     pub(crate) scope: Scope,
     pub(crate) started_at: Timestamp,
     pub(crate) progress: Progress,
+    appid: AppId,
     row_began_at: Timestamp,
     count: u8,
     target: Target,
@@ -71,11 +72,12 @@ impl Attempt {
     }
 }
 
-/// The sign-ins of one site for one account, as its cookies hold them.
+/// The sign-ins of one site, as its cookies hold them, for one account of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempts<'a> {
-    pub(crate) cookies: Cookies,
+    pub(crate) cookies: Cookies<'a>,
     pub(crate) keys: &'a KeyRing,
+    pub(crate) site: &'a Origin,
     pub(crate) appid: &'a AppId,
     pub(crate) now: Timestamp,
 }
@@ -126,7 +128,9 @@ impl Attempts<'_> {
 
         let (known, mut cookies) = self.make_room(headers);
         let in_row = |old: &&Attempt| {
-            old.target == target && old.scope == scope && self.now.since(old.row_began_at) < ROW
+            old.target == target
+                && (old.scope, &old.appid) == (scope, self.appid)
+                && self.now.since(old.row_began_at) < ROW
         };
         let before = match start {
             Start::ByHand => None,
@@ -143,7 +147,9 @@ impl Attempts<'_> {
         let row_began_at = before.filter(in_row).map_or(self.now, |old| old.row_began_at);
         let progress = Progress::Sent;
         let started_at = self.now;
-        let attempt = Attempt { state, scope, started_at, progress, row_began_at, count, target };
+        let appid = self.appid.clone();
+        let attempt =
+            Attempt { state, scope, started_at, progress, appid, row_began_at, count, target };
         cookies.push(self.keep(&attempt));
         Ok(Begun { attempt, cookies, sealed_target })
     }
@@ -153,22 +159,18 @@ impl Attempts<'_> {
         let mut same = self.cookies.logins(headers).filter(|(suffix, _)| *suffix == state.suffix());
         let (suffix, value) = same.next()?;
         let attempt = self.open(suffix, value)?;
-        (same.next().is_none() && attempt.state == *state).then_some(attempt)
+        let is_it = attempt.state == *state && attempt.appid == *self.appid;
+        (same.next().is_none() && is_it).then_some(attempt)
     }
 
     /// Where a sign-in leads. `sealed` is what the way back carried.
-    pub(crate) fn target(
-        &self,
-        attempt: &Attempt,
-        sealed: Option<&str>,
-        site: &Origin,
-    ) -> Option<ReturnTo> {
+    pub(crate) fn target(&self, attempt: &Attempt, sealed: Option<&str>) -> Option<ReturnTo> {
         match &attempt.target {
             Target::Short(target) => Some(target.clone()),
             Target::Long(known) => {
                 let target =
                     self.keys.open(Purpose::LongTarget, attempt.state.as_str(), sealed?).ok()?;
-                let target = ReturnTo::parse(std::str::from_utf8(&target).ok()?, site);
+                let target = ReturnTo::parse(std::str::from_utf8(&target).ok()?, self.site);
                 (digest(&target) == *known).then_some(target)
             }
         }
@@ -227,7 +229,7 @@ impl Attempts<'_> {
     }
 
     fn context(&self, suffix: &str) -> String {
-        format!("{}:{suffix}", self.appid)
+        format!("{}:{suffix}", self.site)
     }
 
     /// What is left for the target in a cookie of the largest size.
@@ -246,8 +248,9 @@ fn digest(target: &ReturnTo) -> [u8; 8] {
     *digest.first_chunk().expect("SHA-256 has 32 bytes")
 }
 
-/// State, scope, two times, count, progress with its errcode, and the kind of the target.
-const HEAD: usize = 32 + 1 + 8 + 8 + 1 + 1 + 8 + 1;
+/// State, appid, scope, two times, count, progress with its errcode, and the kind of the target.
+const HEAD: usize = 32 + APPID + 1 + 8 + 8 + 1 + 1 + 8 + 1;
+const APPID: usize = 18;
 
 fn encode(attempt: &Attempt) -> Vec<u8> {
     let (progress, errcode) = match attempt.progress {
@@ -267,6 +270,7 @@ fn encode(attempt: &Attempt) -> Vec<u8> {
     };
     [
         attempt.state.as_str().as_bytes(),
+        attempt.appid.as_str().as_bytes(),
         &[scope],
         &attempt.started_at.unix().to_be_bytes(),
         &attempt.row_began_at.unix().to_be_bytes(),
@@ -280,6 +284,7 @@ fn encode(attempt: &Attempt) -> Vec<u8> {
 
 fn decode(bytes: &[u8]) -> Option<Attempt> {
     let (state, rest) = bytes.split_first_chunk::<32>()?;
+    let (appid, rest) = rest.split_first_chunk::<APPID>()?;
     let ([scope], rest) = rest.split_first_chunk::<1>()?;
     let (started_at, rest) = rest.split_first_chunk::<8>()?;
     let (row_began_at, rest) = rest.split_first_chunk::<8>()?;
@@ -295,6 +300,7 @@ fn decode(bytes: &[u8]) -> Option<Attempt> {
             2 => Scope::Login,
             _ => return None,
         },
+        appid: AppId::parse(std::str::from_utf8(appid).ok()?).ok()?,
         started_at: time(started_at),
         row_began_at: time(row_began_at),
         count: *count,
@@ -338,8 +344,9 @@ mod tests {
         }
 
         fn attempts(&self) -> Attempts<'_> {
-            let cookies = Cookies::new(true);
-            Attempts { cookies, keys: &self.keys, appid: &self.appid, now: self.now }
+            let cookies = Cookies::new(true, "__Host-wxgate");
+            let Self { keys, site, appid, now, .. } = self;
+            Attempts { cookies, keys, site, appid, now: *now }
         }
 
         fn headers(&self) -> HeaderMap {
@@ -409,8 +416,13 @@ mod tests {
         world.jar.push((name, value));
         assert!(!found(&world), "doubled");
         world.jar.pop();
+        world.site = Origin::parse("https://other.example.com").unwrap();
+        assert!(!found(&world), "another site");
+        world.site = Origin::parse("https://h5.example.com").unwrap();
         world.appid = AppId::parse("wxfedcba9876543210").unwrap();
         assert!(!found(&world), "another account");
+        let other = world.begin("/orders").ok().unwrap();
+        assert_eq!(other.cookies.len(), 1, "the first account's sign-in goes on");
     }
 
     #[test]
@@ -424,7 +436,7 @@ mod tests {
                 assert!(name.len() + value.len() < 300, "{length}");
             }
             let sealed = begun.sealed_target.as_deref();
-            let target = world.attempts().target(&begun.attempt, sealed, &world.site).unwrap();
+            let target = world.attempts().target(&begun.attempt, sealed).unwrap();
             assert_eq!(target.as_str(), wanted);
         }
     }
@@ -435,14 +447,13 @@ mod tests {
         let long = format!("/{}", "a".repeat(500));
         let begun = world.begin(&long).ok().unwrap();
         let other = world.begin(&format!("{long}b")).ok().unwrap();
-        let target =
-            |world: &World, sealed| world.attempts().target(&begun.attempt, sealed, &world.site);
+        let target = |world: &World, sealed| world.attempts().target(&begun.attempt, sealed);
         assert_eq!(target(&world, begun.sealed_target.as_deref()).unwrap().as_str(), long);
         assert_eq!(target(&world, None), None);
         assert_eq!(target(&world, Some("/evil")), None);
         assert_eq!(target(&world, other.sealed_target.as_deref()), None);
         let short = world.begin("/short").ok().unwrap();
-        let target = world.attempts().target(&short.attempt, Some("/evil"), &world.site);
+        let target = world.attempts().target(&short.attempt, Some("/evil"));
         assert_eq!(target.unwrap().as_str(), "/short");
     }
 

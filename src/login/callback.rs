@@ -1,4 +1,4 @@
-//! The way back from WeChat: one exchange for each sign-in, however often the browser comes.
+//! The way back from WeChat, or from a sign-in site: one exchange for each sign-in, however often the browser comes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,17 +7,19 @@ use http::{HeaderValue, Uri, request::Parts};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
-use url::form_urlencoded;
 
 use super::{
     attempt::{Attempt, LIFE, Progress, Start},
     gate::Gate,
+    observe::Event,
     pages::Page,
+    request::{Twice, parameters},
     respond::Reply,
     return_to::ReturnTo,
     sign_in::{self, Proof},
-    start::{self, SEALED_TARGET, login_url},
+    start::{self, Hint, SEALED_TARGET, login_url},
     state::State,
+    ticket,
 };
 use crate::{
     clock::Timestamp,
@@ -31,11 +33,29 @@ const SHARED: Duration = Duration::from_secs(60);
 /// Bounded, since anybody can begin a sign-in.
 const MOST_FLIGHTS: u64 = 100_000;
 
-/// What WeChat's redirect carries.
+/// Which way a browser comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From WeChat, with a code.
+    Code,
+    /// From the site that signs people in for this one, with a ticket.
+    Ticket,
+}
+
+impl Way {
+    fn parameter(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Ticket => "ticket",
+        }
+    }
+}
+
+/// What the redirect back carries.
 #[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) state: Option<State>,
-    /// None means that the user refused.
+    /// A code or a ticket. None means that the user refused.
     pub(crate) code: Option<Code>,
     sealed_target: Option<String>,
 }
@@ -45,19 +65,10 @@ pub(crate) struct Query {
 pub(crate) struct Malformed;
 
 impl Query {
-    pub(crate) fn parse(uri: &Uri) -> Result<Self, Malformed> {
-        let (mut state, mut code, mut target) = (None, None, None);
-        for (name, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            let place = match &*name {
-                "state" => &mut state,
-                "code" => &mut code,
-                SEALED_TARGET => &mut target,
-                _ => continue,
-            };
-            if place.replace(value.into_owned()).is_some() {
-                return Err(Malformed);
-            }
-        }
+    pub(crate) fn parse(uri: &Uri, way: Way) -> Result<Self, Malformed> {
+        let names = ["state", way.parameter(), SEALED_TARGET];
+        let values = parameters(uri.query().unwrap_or_default(), names);
+        let [state, code, sealed_target] = values.map_err(|Twice| Malformed)?;
         let is_code = |c: &String| {
             c.len() <= 512 && c.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         };
@@ -67,7 +78,7 @@ impl Query {
         Ok(Self {
             state: state.as_deref().and_then(State::parse),
             code: code.filter(|code| !code.is_empty() && code != "authdeny").map(Code::new),
-            sealed_target: target,
+            sealed_target,
         })
     }
 }
@@ -84,6 +95,19 @@ enum Outcome {
     StoreDown(StoreError),
     /// The task that did the exchange is gone.
     Lost,
+}
+
+impl Outcome {
+    /// Tells how a sign-in ended, once for all of its twins.
+    fn tell(&self, gate: &Gate) {
+        match self {
+            Self::SignedIn(session) => gate.saw(Event::SignedIn { scope: session.scope() }),
+            Self::Snapshot => gate.saw(Event::Snapshot),
+            Self::Refused(error) => gate.saw(Event::failed(error)),
+            // Each request that is answered with 503 tells of the store.
+            Self::StoreDown(_) | Self::Used | Self::Lost => {}
+        }
+    }
 }
 
 /// A sign-in that is being finished, or was.
@@ -108,8 +132,13 @@ impl Default for Flights {
 }
 
 /// Answers a callback. `live` is the browser's session, if it has one.
-pub(crate) async fn answer(gate: &Gate, head: &Parts, live: Option<&Arc<Session>>) -> Reply {
-    let Ok(query) = Query::parse(&head.uri) else {
+pub(crate) async fn answer(
+    gate: &Gate,
+    head: &Parts,
+    way: Way,
+    live: Option<&Arc<Session>>,
+) -> Reply {
+    let Ok(query) = Query::parse(&head.uri, way) else {
         return Reply::page(Page::Malformed);
     };
     let attempts = gate.attempts();
@@ -122,32 +151,34 @@ pub(crate) async fn answer(gate: &Gate, head: &Parts, live: Option<&Arc<Session>
         };
     };
     let sealed = query.sealed_target.as_deref();
-    let Some(target) = attempts.target(&attempt, sealed, gate.public_url()) else {
+    let Some(target) = attempts.target(&attempt, sealed) else {
         return Reply::page(Page::Malformed);
     };
     let Some(code) = query.code else {
-        let retry = login_url(gate, attempt.scope, &target, true);
+        gate.saw(Event::Returned);
+        gate.saw(Event::Refused);
+        let retry = login_url(gate, attempt.scope, &target, Hint::Again);
         // The sign-in stays open: somebody who goes back and allows it after all comes with a fresh code.
         return Reply::page(Page::Refused { retry });
     };
     let came = Came { gate, head, attempt, target, live };
     // A sign-in that was finished is not finished again, but its twins are answered alike.
-    match finish(gate, &came, code).await {
+    match finish(gate, &came, way, code).await {
         Outcome::SignedIn(session) => came.welcome(&session).await,
         Outcome::Used => came.start_again(None),
         Outcome::Refused(error) => came.explain(error),
         Outcome::Snapshot => {
-            let retry = login_url(gate, came.attempt.scope, &came.target, true);
+            let retry = login_url(gate, came.attempt.scope, &came.target, Hint::Again);
             Reply::page(Page::Snapshot { retry }).with_cookie(attempts.forget(&came.attempt))
         }
-        Outcome::StoreDown(error) => Reply::store_down(&error),
+        Outcome::StoreDown(error) => gate.store_down(&error),
         Outcome::Lost => Reply::page(Page::Broken),
     }
 }
 
 /// Joins the sign-in's flight, or is the first of it. The first one's work goes on when its client hangs up:
 /// the code is burned either way, and a twin may still be waiting.
-async fn finish(gate: &Gate, came: &Came<'_>, code: Code) -> Outcome {
+async fn finish(gate: &Gate, came: &Came<'_>, way: Way, code: Code) -> Outcome {
     let appid = gate.account().appid();
     let key = (appid.clone(), Box::from(came.attempt.state.as_str()));
     let mut started = None;
@@ -156,13 +187,18 @@ async fn finish(gate: &Gate, came: &Came<'_>, code: Code) -> Outcome {
         started = Some(sender);
         Flight { began_at: gate.now(), outcome }
     });
+    let was_done = came.attempt.progress == Progress::Done;
+    gate.saw(if started.is_some() && !was_done { Event::Returned } else { Event::Twin });
     if let Some(sender) = started {
         let replaces = gate.cookies().session_id(&came.head.headers);
-        let was_done = came.attempt.progress == Progress::Done;
-        let gate = gate.clone();
+        let (gate, state) = (gate.clone(), came.attempt.state.clone());
         gate.clone().spawn(async move {
-            let outcome =
-                if was_done { Outcome::Used } else { exchange(&gate, code, replaces).await };
+            let outcome = match way {
+                _ if was_done => Outcome::Used,
+                Way::Code => exchange(&gate, code, replaces).await,
+                Way::Ticket => redeem(&gate, &state, code.expose(), replaces).await,
+            };
+            outcome.tell(&gate);
             sender.send_replace(Some(outcome));
         });
     }
@@ -191,6 +227,7 @@ async fn exchange(gate: &Gate, code: Code, replaces: Option<SessionId>) -> Outco
         Ok(grant) => grant,
         Err(error) => return Outcome::Refused(error),
     };
+    gate.saw(Event::Exchanged);
     if grant.is_snapshot_user {
         return Outcome::Snapshot;
     }
@@ -206,6 +243,27 @@ async fn exchange(gate: &Gate, code: Code, replaces: Option<SessionId>) -> Outco
     let proof = Proof::new(appid, grant, user, now);
     match sign_in::sign_in(gate.store(), proof, replaces, now).await {
         Ok(session) => Outcome::SignedIn(session),
+        Err(error) => Outcome::StoreDown(error),
+    }
+}
+
+/// Takes over the session that a ticket brings, once.
+async fn redeem(gate: &Gate, state: &State, ticket: &str, replaces: Option<SessionId>) -> Outcome {
+    let Some((id, once, life)) = ticket::open(gate, state, ticket) else { return Outcome::Used };
+    let store = gate.store();
+    let taken_over = async {
+        if !store.claim(once, life).await? {
+            return Ok(None);
+        }
+        let Some(session) = store.load(id).await? else { return Ok(None) };
+        if session.user().key().appid != *gate.account().appid() {
+            return Ok(None);
+        }
+        sign_in::carry_over(store, &session, replaces, gate.now()).await
+    };
+    match taken_over.await {
+        Ok(Some(session)) => Outcome::SignedIn(session),
+        Ok(None) => Outcome::Used,
         Err(error) => Outcome::StoreDown(error),
     }
 }
@@ -227,7 +285,7 @@ impl Came<'_> {
                 .with_cookie(self.gate.session_cookie(&session))
                 .with_cookie(self.remember(Progress::Done)),
             Ok(None) => self.start_again(None),
-            Err(error) => Reply::store_down(&error),
+            Err(error) => self.gate.store_down(&error),
         }
     }
 
@@ -249,7 +307,8 @@ impl Came<'_> {
         }
         if self.attempt.is_last_of_its_row() {
             let Some(error) = error else {
-                let retry = login_url(self.gate, self.attempt.scope, &self.target, true);
+                self.gate.saw(Event::Looped);
+                let retry = login_url(self.gate, self.attempt.scope, &self.target, Hint::Again);
                 return Reply::page(Page::Loop { last: self.attempt.progress, retry });
             };
             return self.give_up(error);
@@ -268,7 +327,7 @@ impl Came<'_> {
             Kind::Refused(code, _) => Some(*code),
             _ => None,
         };
-        let retry = login_url(self.gate, self.attempt.scope, &self.target, true);
+        let retry = login_url(self.gate, self.attempt.scope, &self.target, Hint::Again);
         Reply::page(Page::Failed { error, retry })
             .with_cookie(self.remember(Progress::Failed(code)))
     }
@@ -299,7 +358,7 @@ mod tests {
     use super::*;
 
     fn parse(query: &str) -> Result<Query, Malformed> {
-        Query::parse(&format!("/_wx/callback?{query}").parse().unwrap())
+        Query::parse(&format!("/_wx/callback?{query}").parse().unwrap(), Way::Code)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, header};
 
-use super::policy::Login;
+use super::policy::{Demand, Login};
 use crate::{origin::Origin, wechat::Scope};
 
 /// The endpoints of our own, below [`PREFIX`](super::PREFIX).
@@ -16,6 +16,10 @@ pub enum Endpoint {
     Logout,
     /// Who is signed in, as JSON.
     Me,
+    /// The way back from another site of ours, through which people sign in.
+    Accept,
+    /// The script for single-page apps.
+    Script,
     /// No endpoint has this name.
     Unknown,
 }
@@ -29,6 +33,8 @@ impl Endpoint {
             "/callback" => Some(Self::Callback),
             "/logout" => Some(Self::Logout),
             "/me" => Some(Self::Me),
+            "/accept" => Some(Self::Accept),
+            "/wx.js" => Some(Self::Script),
             _ if name.is_empty() || name.starts_with('/') => Some(Self::Unknown),
             _ => None,
         }
@@ -57,8 +63,21 @@ pub struct Facts<'a> {
     pub host: Option<&'a str>,
     /// The live session.
     pub session: Option<Known>,
+    /// Whether the user of that session is among those who may come in.
+    pub is_admitted: bool,
+    /// Who has asked.
+    pub asker: Asker,
     /// Where people sign in, and what they need for it.
     pub site: Site<'a>,
+}
+
+/// Who waits for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// Whoever sent the request: a person, or a script.
+    Visitor,
+    /// A front proxy that wants to hear yes or no, and can pass nothing else on.
+    FrontProxy,
 }
 
 /// What the decision needs to know of the site.
@@ -68,6 +87,8 @@ pub struct Site<'a> {
     pub public_url: &'a Origin,
     /// Whether any browser can sign in, not WeChat's alone.
     pub any_browser: bool,
+    /// Other origins whose scripts may read what we tell scripts.
+    pub cors_origins: &'a [Origin],
 }
 
 /// What to do with a request.
@@ -79,8 +100,14 @@ pub enum Decision {
     Authorize(Scope),
     /// Show the page with one button before asking WeChat for the profile.
     AskFirst,
+    /// Save the fragment of the page's address first: it never reaches a server by itself.
+    KeepFragment(Scope),
     /// Tell a script that somebody has to sign in.
     Unauthorized(Scope),
+    /// Tell a browser that a script of a listed origin may ask.
+    Preflight,
+    /// Refuse a user who is signed in, and not among those who may come in.
+    NotAdmitted,
     /// Send the browser to the public URL first: under another host its cookies would be lost.
     GoHome(Scope),
     /// Show a page that helps a browser that is not WeChat's.
@@ -89,37 +116,57 @@ pub enum Decision {
     Login,
     /// Finish a sign-in.
     Callback,
+    /// Finish a sign-in that went through another site of ours.
+    Accept,
     /// Show the sign-out button.
     AskLogout,
     /// End the session.
     Logout,
     /// Refuse to end the session: another site sent the request.
-    Forbidden,
+    ForeignLogout,
     /// Say who is signed in.
     Me,
+    /// Give the script for single-page apps.
+    Script,
+    /// Refuse a front proxy that asks about an endpoint of ours.
+    NotForProxies,
     /// No such endpoint.
     NotFound,
     /// The endpoint knows other methods only.
     MethodNotAllowed,
 }
 
-/// Decides. `login` is what the request's path asks.
-pub fn decide(facts: &Facts<'_>, login: Login) -> Decision {
-    match facts.endpoint {
-        None => match (login, facts.session) {
-            (Login::Off | Login::Optional, _)
-            | (Login::Base, Some(_))
-            | (Login::Userinfo, Some(Known::Profile)) => Decision::Pass,
-            (Login::Base, None) => refuse(facts, Scope::Base),
-            (Login::Userinfo, _) => refuse(facts, Scope::Userinfo),
-        },
-        Some(endpoint) => attend(facts, endpoint),
+/// Decides. `demand` is what the request's path asks.
+pub fn decide(facts: &Facts<'_>, demand: &Demand) -> Decision {
+    if let Some(endpoint) = facts.endpoint {
+        return attend(facts, endpoint);
+    }
+    let missing = match (demand.login(), facts.session) {
+        (Login::Off | Login::Optional, _)
+        | (Login::Base, Some(_))
+        | (Login::Userinfo, Some(Known::Profile)) => None,
+        (Login::Base, None) => Some(Scope::Base),
+        (Login::Userinfo, _) => Some(Scope::Userinfo),
+    };
+    match missing {
+        Some(scope) => refuse(facts, demand, scope),
+        None if facts.is_admitted => Decision::Pass,
+        None => Decision::NotAdmitted,
     }
 }
 
-fn refuse(facts: &Facts<'_>, scope: Scope) -> Decision {
+fn refuse(facts: &Facts<'_>, demand: &Demand, scope: Scope) -> Decision {
+    if facts.asker == Asker::FrontProxy {
+        return Decision::Unauthorized(scope);
+    }
+    if is_preflight(facts) {
+        return Decision::Preflight;
+    }
     if !is_navigation(facts.method, facts.headers) {
         return Decision::Unauthorized(scope);
+    }
+    if demand.keeps_fragment() {
+        return Decision::KeepFragment(scope);
     }
     match start(facts, scope) {
         // Its button leads to the public URL, so the page itself may stand anywhere.
@@ -142,21 +189,42 @@ pub(crate) fn start(facts: &Facts<'_>, scope: Scope) -> Decision {
 }
 
 fn attend(facts: &Facts<'_>, endpoint: Endpoint) -> Decision {
+    if facts.asker == Asker::FrontProxy {
+        return Decision::NotForProxies;
+    }
     let reads = matches!(*facts.method, Method::GET | Method::HEAD);
     match endpoint {
         Endpoint::Unknown => Decision::NotFound,
         Endpoint::Login if reads => Decision::Login,
         Endpoint::Callback if reads => Decision::Callback,
+        Endpoint::Accept if reads => Decision::Accept,
         Endpoint::Me if reads => Decision::Me,
+        Endpoint::Me if is_preflight(facts) => Decision::Preflight,
+        Endpoint::Script if reads => Decision::Script,
         Endpoint::Logout if reads => Decision::AskLogout,
         Endpoint::Logout if *facts.method == Method::POST => {
             if is_same_origin(facts.headers, facts.site.public_url) {
                 Decision::Logout
             } else {
-                Decision::Forbidden
+                Decision::ForeignLogout
             }
         }
         _ => Decision::MethodNotAllowed,
+    }
+}
+
+/// Whether a browser asks if a script of a listed origin may send a request.
+fn is_preflight(facts: &Facts<'_>) -> bool {
+    *facts.method == Method::OPTIONS
+        && facts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && facts.site.listed_origin(facts.headers).is_some()
+}
+
+impl<'a> Site<'a> {
+    /// The origin of the script that sent the request, if it is one of those that may read our answers.
+    pub(crate) fn listed_origin(&self, headers: &HeaderMap) -> Option<&'a Origin> {
+        let origin = headers.get(header::ORIGIN)?;
+        self.cors_origins.iter().find(|listed| origin == listed.as_str())
     }
 }
 
@@ -216,6 +284,8 @@ mod tests {
         headers: HeaderMap,
         host: &'static str,
         session: Option<Known>,
+        is_admitted: bool,
+        asker: Asker,
     }
 
     impl Case {
@@ -226,6 +296,8 @@ mod tests {
                 headers: HeaderMap::new(),
                 host: "h5.example.com",
                 session: None,
+                is_admitted: true,
+                asker: Asker::Visitor,
             }
             .with("user-agent", WECHAT)
         }
@@ -244,11 +316,24 @@ mod tests {
         }
 
         fn decide(&self, login: Login) -> Decision {
+            self.decide_for(&login.into())
+        }
+
+        fn decide_for(&self, demand: &Demand) -> Decision {
             let public_url = Origin::parse("https://h5.example.com").unwrap();
-            let site = Site { public_url: &public_url, any_browser: false };
-            let Self { endpoint, method, headers, host, session } = self;
-            let (endpoint, session, host) = (*endpoint, *session, Some(*host));
-            decide(&Facts { endpoint, method, headers, host, session, site }, login)
+            let cors_origins = &[Origin::parse("https://app.example.com").unwrap()];
+            let site = Site { public_url: &public_url, any_browser: false, cors_origins };
+            let facts = Facts {
+                endpoint: self.endpoint,
+                method: &self.method,
+                headers: &self.headers,
+                host: Some(self.host),
+                session: self.session,
+                is_admitted: self.is_admitted,
+                asker: self.asker,
+                site,
+            };
+            decide(&facts, demand)
         }
     }
 
@@ -336,6 +421,57 @@ mod tests {
     }
 
     #[test]
+    fn c29_who_is_not_listed_is_refused_though_signed_in() {
+        for known in [Known::Openid, Known::Profile] {
+            let listed = Case { session: Some(known), ..Case::page() };
+            assert_eq!(listed.decide(Login::Base), Decision::Pass);
+            let other = Case { is_admitted: false, ..listed };
+            assert_eq!(other.decide(Login::Base), Decision::NotAdmitted);
+        }
+    }
+
+    #[test]
+    fn a_front_proxy_hears_yes_or_no() {
+        let asked = || Case { asker: Asker::FrontProxy, ..Case::page() };
+        let signed_in = || Case { session: Some(Known::Openid), ..asked() };
+        assert_eq!(signed_in().decide(Login::Base), Decision::Pass);
+        assert_eq!(asked().decide(Login::Off), Decision::Pass);
+        assert_eq!(asked().decide(Login::Base), Decision::Unauthorized(Scope::Base));
+        let more = signed_in().decide(Login::Userinfo);
+        assert_eq!(more, Decision::Unauthorized(Scope::Userinfo));
+        for endpoint in [Endpoint::Login, Endpoint::Callback, Endpoint::Me, Endpoint::Unknown] {
+            let case = Case { endpoint: Some(endpoint), ..signed_in() };
+            assert_eq!(case.decide(Login::Off), Decision::NotForProxies, "{endpoint:?}");
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_saved_only_where_that_is_asked_for() {
+        let demand = Demand::from(Login::Base).keep_fragment(true);
+        assert_eq!(Case::page().decide_for(&demand), Decision::KeepFragment(Scope::Base));
+        let script = Case::page().with("sec-fetch-mode", "cors").decide_for(&demand);
+        assert_eq!(script, Decision::Unauthorized(Scope::Base));
+        let signed_in = Case { session: Some(Known::Openid), ..Case::page() };
+        assert_eq!(signed_in.decide_for(&demand), Decision::Pass);
+        assert_eq!(Case::page().decide(Login::Base), Decision::Authorize(Scope::Base));
+    }
+
+    #[test]
+    fn a_preflight_is_answered_for_listed_origins_only() {
+        let preflight = |origin| {
+            Case::page()
+                .method(Method::OPTIONS)
+                .with("origin", origin)
+                .with("access-control-request-method", "POST")
+                .decide(Login::Base)
+        };
+        assert_eq!(preflight("https://app.example.com"), Decision::Preflight);
+        for other in ["https://evil.example", "https://xapp.example.com", "null"] {
+            assert_eq!(preflight(other), Decision::Unauthorized(Scope::Base), "{other}");
+        }
+    }
+
+    #[test]
     fn another_host_is_sent_home_before_anything_starts() {
         let case = Case { host: "10.0.0.1", ..Case::page() };
         assert_eq!(case.decide(Login::Base), Decision::GoHome(Scope::Base));
@@ -363,11 +499,15 @@ mod tests {
             ("sec-fetch-site", "same-site"),
             ("sec-fetch-site", "none"),
         ] {
-            assert_eq!(post().with(name, value).decide(Login::Off), Decision::Forbidden, "{value}");
+            assert_eq!(
+                post().with(name, value).decide(Login::Off),
+                Decision::ForeignLogout,
+                "{value}"
+            );
         }
-        assert_eq!(post().decide(Login::Off), Decision::Forbidden);
+        assert_eq!(post().decide(Login::Off), Decision::ForeignLogout);
         let lying = post().with("origin", own).with("sec-fetch-site", "cross-site");
-        assert_eq!(lying.decide(Login::Off), Decision::Forbidden);
+        assert_eq!(lying.decide(Login::Off), Decision::ForeignLogout);
         assert_eq!(Case::endpoint(Endpoint::Logout).decide(Login::Off), Decision::AskLogout);
     }
 
@@ -382,6 +522,8 @@ mod tests {
             (Endpoint::Login, Decision::Login),
             (Endpoint::Callback, Decision::Callback),
             (Endpoint::Me, Decision::Me),
+            (Endpoint::Accept, Decision::Accept),
+            (Endpoint::Script, Decision::Script),
             (Endpoint::Unknown, Decision::NotFound),
         ] {
             assert_eq!(Case::endpoint(endpoint).decide(Login::Base), decision);

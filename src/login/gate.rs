@@ -10,26 +10,31 @@ use tokio::runtime::Handle;
 
 use super::{
     attempt::{Attempts, Start},
-    callback::{self, Flights},
-    decision::{self, Decision, Endpoint, Facts, Site},
+    callback::{self, Flights, Way},
+    decision::{self, Asker, Decision, Endpoint, Facts, Site},
     identity::WechatUser,
     log_out,
     me::Me,
+    observe::{Event, Observer},
     pages::{Page, Pages},
-    policy::{Login, Policy},
+    policy::{Demand, Login, Policy},
     refresh,
     request::{canonicalise, full_uri, host},
-    respond::{Look, Reply},
+    respond::{Look, Reply, share_with},
     start,
+    ticket::SignInSite,
 };
 use crate::{
     clock::{Clock, Timestamp},
     origin::Origin,
-    session::{KeyRing, Lookup, Session, SessionId, Store, cookie::Cookies},
+    session::{
+        KeyRing, Lookup, Session, SessionId, Store, StoreError,
+        cookie::{self, Cookies},
+    },
     wechat::{Account, AccountKind, Client, Lang, Scope},
 };
 
-/// The login of one site. Clones are the same login.
+/// The login of one site with one account. Clones are the same login.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<Parameters>);
 
@@ -48,6 +53,21 @@ pub(crate) struct Parameters {
     pub(crate) profile_life: Duration,
     pub(crate) runtime: Option<Handle>,
     pub(crate) flights: Flights,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    /// The name of the account in addresses, and the session cookie of its own that it then has.
+    pub(crate) account_name: Option<Box<str>>,
+    pub(crate) session_name: Box<str>,
+    pub(crate) cors_origins: Vec<Origin>,
+    pub(crate) sign_in_at: Option<SignInSite>,
+    pub(crate) partners: Vec<Origin>,
+}
+
+impl Parameters {
+    /// What the session cookie has to be called.
+    pub(crate) fn name_session(&mut self) {
+        let other = self.account_name.as_ref().map(|_| self.account.appid());
+        self.session_name = cookie::session_name(self.public_url.is_secure(), other).into();
+    }
 }
 
 /// The verdict on a request.
@@ -88,8 +108,8 @@ pub struct Pending(Wait);
 
 #[derive(Debug)]
 enum Wait {
-    Load(SessionId, Login),
-    Callback(Option<Arc<Session>>),
+    Load(SessionId, Demand, Asker),
+    Callback(Way, Option<Arc<Session>>),
     Logout(Option<Arc<Session>>),
 }
 
@@ -117,20 +137,31 @@ impl Gate {
     /// Judges a request without waiting. Brings its path into canonical form first, so that what was judged is what
     /// is served.
     pub fn admit(&self, head: &mut Parts) -> Verdict {
-        if canonicalise(head).is_err() {
-            return Verdict::Answer(self.respond(Reply::page(Page::BadPath), head));
+        let demand = match canonicalise(head) {
+            Ok(()) => self.0.policy.of(full_uri(head).path()),
+            Err(_) => return self.refuse(Page::BadPath, head),
+        };
+        match demand {
+            Ok(demand) => self.admit_by(head, demand, Asker::Visitor),
+            Err(_) => self.refuse(Page::BadPath, head),
         }
-        let path = full_uri(head).path();
-        let login = self.0.policy.of(path);
-        let standing = if login == Login::Off && Endpoint::named_by(path).is_none() {
+    }
+
+    /// Judges a request with a canonical path by what that path asks.
+    pub(crate) fn admit_by(&self, head: &Parts, demand: &Demand, asker: Asker) -> Verdict {
+        let standing = if demand.login() == Login::Off
+            && Endpoint::named_by(full_uri(head).path()).is_none()
+        {
             Standing::Pass(Visitor::Unasked)
         } else {
             match self.cookies().session_id(&head.headers) {
-                None => self.judge(head, login, None),
+                None => self.judge(head, demand, asker, None),
                 Some(id) => match self.0.store.peek(id) {
-                    Lookup::Hit(session) => self.judge(head, login, Some(session)),
-                    Lookup::Absent => self.judge(head, login, None),
-                    Lookup::Unknown => Standing::Wait(Wait::Load(id, login)),
+                    Lookup::Hit(session) => {
+                        self.judge(head, demand, asker, self.looked(Some(session)))
+                    }
+                    Lookup::Absent => self.judge(head, demand, asker, self.looked(None)),
+                    Lookup::Unknown => Standing::Wait(Wait::Load(id, demand.clone(), asker)),
                 },
             }
         };
@@ -141,23 +172,70 @@ impl Gate {
         }
     }
 
+    fn refuse(&self, page: Page, head: &Parts) -> Verdict {
+        Verdict::Answer(self.respond(Reply::page(page), head))
+    }
+
+    /// A page of ours, or its word for a script.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn page(&self, page: Page, head: &Parts) -> Response<Full<Bytes>> {
+        self.respond(Reply::page(page), head)
+    }
+
+    /// Sends a browser that came with an app's sign-in back to the app, to an address that has been checked.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn send_back(&self, url: &str, head: &Parts) -> Response<Full<Bytes>> {
+        self.respond(Reply::back_to_app(url.to_owned()), head)
+    }
+
+    /// Whether a sign-in would come back to this very request.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn comes_back_to(&self, head: &Parts) -> bool {
+        start::comes_back_to(self, head)
+    }
+
+    /// The user who has sent a request, or the answer that leads to one.
+    #[cfg(feature = "gateway")]
+    pub(crate) async fn visitor(
+        &self,
+        head: &Parts,
+        demand: &Demand,
+    ) -> Result<WechatUser, Response<Full<Bytes>>> {
+        let visitor = match self.admit_by(head, demand, Asker::Visitor) {
+            Verdict::Pass(visitor) => visitor,
+            Verdict::Answer(answer) => return Err(answer),
+            Verdict::Wait(pending) => {
+                match self.attend(pending, head, http_body_util::Empty::<Bytes>::new()).await {
+                    Attended::Pass(visitor, _) => visitor,
+                    Attended::Answer(answer) => return Err(answer),
+                }
+            }
+        };
+        match visitor {
+            Visitor::SignedIn(user) => Ok(user),
+            Visitor::Unasked | Visitor::Anonymous => Err(self.page(Page::Broken, head)),
+        }
+    }
+
     /// Judges a request that has to wait: for the store, for WeChat, or for its own body.
     pub async fn attend<B: Body>(&self, pending: Pending, head: &Parts, body: B) -> Attended<B> {
         let wait = match pending.0 {
-            Wait::Load(id, login) => match self.0.store.load(id).await {
-                Ok(session) => match self.judge(head, login, session) {
+            Wait::Load(id, demand, asker) => match self.0.store.load(id).await {
+                Ok(session) => match self.judge(head, &demand, asker, self.looked(session)) {
                     Standing::Pass(visitor) => return Attended::Pass(visitor, body),
                     Standing::Reply(reply) => return Attended::Answer(self.respond(reply, head)),
                     Standing::Wait(wait) => wait,
                 },
                 Err(error) => {
-                    return Attended::Answer(self.respond(Reply::store_down(&error), head));
+                    return Attended::Answer(self.respond(self.store_down(&error), head));
                 }
             },
             wait => wait,
         };
         let reply = match wait {
-            Wait::Callback(session) => callback::answer(self, head, session.as_ref()).await,
+            Wait::Callback(way, session) => {
+                callback::answer(self, head, way, session.as_ref()).await
+            }
             Wait::Logout(session) => log_out::finish(self, head, body, session).await,
             Wait::Load(..) => Reply::page(Page::Broken), // A loaded session is never loaded again.
         };
@@ -170,55 +248,77 @@ impl Gate {
             pages: &*self.0.pages,
             site: self.0.public_url.authority(),
             wechat: self.0.client.endpoints().open().as_str(),
+            sign_in_at: self.0.sign_in_at.as_ref().map(|site| site.url.as_str()),
         }
     }
 
-    fn judge(&self, head: &Parts, login: Login, session: Option<Arc<Session>>) -> Standing {
+    fn judge(
+        &self,
+        head: &Parts,
+        demand: &Demand,
+        asker: Asker,
+        session: Option<Arc<Session>>,
+    ) -> Standing {
         let uri = full_uri(head);
-        let user = session.map(WechatUser::new);
+        let of_this_account =
+            |session: &Arc<Session>| session.user().key().appid == *self.0.account.appid();
+        let user = session.filter(of_this_account).map(WechatUser::new);
         let facts = Facts {
             endpoint: Endpoint::named_by(uri.path()),
             method: &head.method,
             headers: &head.headers,
             host: host(head),
             session: user.as_ref().map(WechatUser::known),
+            is_admitted: user.as_ref().is_none_or(|user| demand.admits(user)),
+            asker,
             site: self.site(),
         };
         let session = || user.as_ref().map(|user| user.session().clone());
         let here = || start::here(self, head);
-        let reply = match decision::decide(&facts, login) {
+        let reply = match decision::decide(&facts, demand) {
             Decision::Pass => {
                 if let Some(user) = &user {
                     refresh::when_due(self, user);
                 }
                 return Standing::Pass(user.map_or(Visitor::Anonymous, Visitor::SignedIn));
             }
-            Decision::Callback => return Standing::Wait(Wait::Callback(session())),
+            Decision::Callback => return Standing::Wait(Wait::Callback(Way::Code, session())),
+            Decision::Accept if self.0.sign_in_at.is_some() => {
+                return Standing::Wait(Wait::Callback(Way::Ticket, session()));
+            }
             Decision::Logout => return Standing::Wait(Wait::Logout(session())),
             Decision::Authorize(scope) => start::begin(self, head, scope, &here(), Start::ByItself),
-            Decision::AskFirst => {
-                // A person presses the button, so that is no loop.
-                let go = start::login_url(self, Scope::Userinfo, &here(), true);
-                Reply::page(Page::AskFirst { go })
-            }
+            Decision::AskFirst => start::ask_first(self, &here()),
             Decision::GoHome(scope) => Reply::go(start::home_url(self, scope, &here())),
             Decision::NotInWeChat => start::not_in_wechat(self, &here()),
+            Decision::KeepFragment(scope) => start::keep_fragment(self, head, scope),
             Decision::Unauthorized(scope) => start::unauthorized(self, head, scope),
-            Decision::Login => start::log_in(self, head, &facts),
+            Decision::Preflight => Reply::preflight(&head.headers),
+            Decision::NotAdmitted => Reply::page(Page::NotAdmitted { logout: log_out::page(self) }),
+            Decision::Login => start::log_in(self, head, &facts, session().as_deref()),
             Decision::Me => match &user {
                 Some(user) => Reply::json(StatusCode::OK, &Me::of(user)),
                 None => start::unauthorized(self, head, Scope::Base),
             },
+            Decision::Script => Reply::script(),
             Decision::AskLogout => log_out::ask(self, uri, user.is_some()),
-            Decision::Forbidden => Reply::page(Page::ForeignLogout),
-            Decision::NotFound => Reply::page(Page::NotFound),
+            Decision::ForeignLogout => {
+                Reply::page(Page::ForeignLogout { logout: log_out::page(self) })
+            }
+            Decision::NotForProxies => Reply::page(Page::NotForProxies),
+            Decision::NotFound | Decision::Accept => Reply::page(Page::NotFound),
             Decision::MethodNotAllowed => Reply::page(Page::MethodNotAllowed),
         };
         Standing::Reply(reply)
     }
 
     fn respond(&self, reply: Reply, head: &Parts) -> Response<Full<Bytes>> {
-        reply.into_response(&head.method, &head.headers, self.look())
+        let origin = self.site().listed_origin(&head.headers);
+        let mut response = reply.into_response(&head.method, &head.headers, self.look());
+        if !self.0.cors_origins.is_empty() {
+            share_with(origin, response.headers_mut());
+        }
+        response
     }
 
     pub(crate) fn session_cookie(&self, session: &Session) -> HeaderValue {
@@ -230,6 +330,7 @@ impl Gate {
         Attempts {
             cookies: self.cookies(),
             keys: &self.0.keys,
+            site: &self.0.public_url,
             appid: self.0.account.appid(),
             now: self.now(),
         }
@@ -238,11 +339,12 @@ impl Gate {
     fn site(&self) -> Site<'_> {
         let any_browser = self.0.account.kind() == AccountKind::Website
             || self.0.client.endpoints().open().is_loopback();
-        Site { public_url: &self.0.public_url, any_browser }
+        let Parameters { public_url, cors_origins, .. } = &*self.0;
+        Site { public_url, any_browser, cors_origins }
     }
 
-    pub(crate) fn cookies(&self) -> Cookies {
-        Cookies::new(self.0.public_url.is_secure())
+    pub(crate) fn cookies(&self) -> Cookies<'_> {
+        Cookies::new(self.0.public_url.is_secure(), &self.0.session_name)
     }
 
     /// Runs work that has to outlive the request.
@@ -251,6 +353,24 @@ impl Gate {
             Some(runtime) => runtime.spawn(work),
             None => tokio::spawn(work),
         };
+    }
+
+    /// Tells the observer, if there is one.
+    pub(crate) fn saw(&self, event: Event) {
+        if let Some(observer) = &self.0.observer {
+            observer.saw(event);
+        }
+    }
+
+    fn looked(&self, session: Option<Arc<Session>>) -> Option<Arc<Session>> {
+        self.saw(Event::SessionLooked { found: session.is_some() });
+        session
+    }
+
+    /// The answer while the store is down.
+    pub(crate) fn store_down(&self, error: &StoreError) -> Reply {
+        self.saw(Event::StoreDown);
+        Reply::store_down(error)
     }
 
     pub(crate) fn parameters(&mut self) -> &mut Parameters {
@@ -264,6 +384,27 @@ impl Gate {
     /// The address that browsers know.
     pub fn public_url(&self) -> &Origin {
         &self.0.public_url
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.0.policy
+    }
+
+    pub(crate) fn account_name(&self) -> Option<&str> {
+        self.0.account_name.as_deref()
+    }
+
+    pub(crate) fn sign_in_at(&self) -> Option<&SignInSite> {
+        self.0.sign_in_at.as_ref()
+    }
+
+    pub(crate) fn partners(&self) -> &[Origin] {
+        &self.0.partners
+    }
+
+    pub(crate) fn keys(&self) -> &KeyRing {
+        &self.0.keys
     }
 
     pub(crate) fn client(&self) -> &Client {

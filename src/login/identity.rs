@@ -76,6 +76,12 @@ impl WechatUser {
         self.record.headers().iter().cloned().chain([(SCOPE, scope)])
     }
 
+    /// What a page of the app may be told.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn told(&self) -> impl serde::Serialize {
+        super::me::Me::of(self)
+    }
+
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }

@@ -8,10 +8,12 @@ use tower_layer::Layer;
 use super::{
     callback::Flights,
     gate::{Gate, Parameters},
+    observe::Observer,
     pages::Pages,
     plain::PlainPages,
-    policy::{Login, Policy},
+    policy::{Demand, Login, Policy},
     service::WechatLogin,
+    ticket::SignInSite,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -41,12 +43,17 @@ impl WechatLoginLayer {
 
     /// As [`new`](Self::new), with sessions in a store of your choice.
     pub fn with_store(account: Account, public_url: Origin, store: impl Store) -> Self {
-        let parameters = Parameters {
+        Self::with_shared(account, public_url, Arc::new(store))
+    }
+
+    /// As [`with_store`](Self::with_store), with a store that others use too.
+    pub(crate) fn with_shared(account: Account, public_url: Origin, store: Arc<dyn Store>) -> Self {
+        let mut parameters = Parameters {
             account,
             public_url,
             policy: Policy::default(),
             client: Client::new(Endpoints::default()),
-            store: Arc::new(store),
+            store,
             keys: KeyRing::random(),
             clock: Arc::new(SystemClock),
             pages: Arc::new(PlainPages),
@@ -54,7 +61,14 @@ impl WechatLoginLayer {
             profile_life: Duration::from_secs(24 * 60 * 60),
             runtime: None,
             flights: Flights::default(),
+            account_name: None,
+            session_name: Box::default(),
+            cors_origins: Vec::new(),
+            sign_in_at: None,
+            partners: Vec::new(),
+            observer: None,
         };
+        parameters.name_session();
         Self { gate: Gate::new(parameters) }
     }
 
@@ -64,16 +78,16 @@ impl WechatLoginLayer {
     }
 
     /// What paths ask for that no [`path`](Self::path) names. Default [`Login::Base`].
-    pub fn login(mut self, login: Login) -> Self {
+    pub fn login(mut self, demand: impl Into<Demand>) -> Self {
         let policy = std::mem::take(&mut self.gate.parameters().policy);
-        self.gate.parameters().policy = policy.otherwise(login);
+        self.gate.parameters().policy = policy.otherwise(demand);
         self
     }
 
     /// What `prefix` and the paths below it ask for. The longest prefix decides.
-    pub fn path(mut self, prefix: &str, login: Login) -> Self {
+    pub fn path(mut self, prefix: &str, demand: impl Into<Demand>) -> Self {
         let policy = std::mem::take(&mut self.gate.parameters().policy);
-        self.gate.parameters().policy = policy.path(prefix, login);
+        self.gate.parameters().policy = policy.path(prefix, demand);
         self
     }
 
@@ -119,15 +133,65 @@ impl WechatLoginLayer {
         self
     }
 
+    /// Lets scripts of these origins read what scripts are told here: 401 with the login URL, and `/_wx/me`. Default
+    /// none. Browsers send our cookie along only from the same site (another host of one domain).
+    pub fn cors_origins(mut self, origins: impl IntoIterator<Item = Origin>) -> Self {
+        self.gate.parameters().cors_origins = origins.into_iter().collect();
+        self
+    }
+
+    /// Signs people in through another site of ours, whose host is registered at WeChat: default through WeChat itself.
+    /// That site has to name this one among its [`partners`](Self::partners), have the same account, and share store and
+    /// keys.
+    pub fn sign_in_at(mut self, site: Origin) -> Self {
+        self.gate.parameters().sign_in_at = Some(SignInSite { url: site, account: None });
+        self
+    }
+
+    /// The sites that sign people in through this one. Default none.
+    pub fn partners(mut self, sites: impl IntoIterator<Item = Origin>) -> Self {
+        self.gate.parameters().partners = sites.into_iter().collect();
+        self
+    }
+
     /// Makes calls to WeChat on this runtime. Default the one that the request runs on.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.gate.parameters().runtime = Some(runtime);
         self
     }
 
+    /// Tells every step of every sign-in to `observer`, in place of any earlier one. Default nobody.
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.gate.parameters().observer = Some(Arc::new(observer));
+        self
+    }
+
     /// The login itself, for whoever judges requests without a tower service.
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+}
+
+/// What several logins of one gateway have in common.
+#[cfg(feature = "gateway")]
+impl WechatLoginLayer {
+    /// For an account that is not the site's own, and known by `name` in addresses.
+    pub(crate) fn other_account(mut self, name: &str) -> Self {
+        let parameters = self.gate.parameters();
+        parameters.account_name = Some(name.into());
+        parameters.name_session();
+        self
+    }
+
+    /// Signs people in through another site, with the account that it knows by some name.
+    pub(crate) fn through(mut self, site: Option<SignInSite>) -> Self {
+        self.gate.parameters().sign_in_at = site;
+        self
+    }
+
+    pub(crate) fn flights(mut self, flights: Flights) -> Self {
+        self.gate.parameters().flights = flights;
+        self
     }
 }
 

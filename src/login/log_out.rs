@@ -11,10 +11,12 @@ use tokio::time::timeout;
 use super::{
     LOGOUT,
     gate::Gate,
+    observe::Event,
     pages::Page,
     request::{encode, full_uri, parameter},
     respond::Reply,
     return_to::ReturnTo,
+    start::ACCOUNT,
 };
 use crate::session::Session;
 
@@ -30,8 +32,9 @@ pub(super) fn ask(gate: &Gate, uri: &Uri, signed_in: bool) -> Reply {
     let to = parameter(uri.query().unwrap_or_default(), "to")
         .map(|to| ReturnTo::parse(&to, gate.public_url()));
     let to = to.map(|to| format!("to={}&", encode(to.as_str()))).unwrap_or_default();
-    let here = format!("{LOGOUT}?{to}everywhere=0");
-    let everywhere = format!("{LOGOUT}?{to}everywhere=1");
+    let account = account(gate);
+    let here = format!("{LOGOUT}?{account}{to}everywhere=0");
+    let everywhere = format!("{LOGOUT}?{account}{to}everywhere=1");
     Reply::page(Page::AskLogout { here, everywhere })
 }
 
@@ -67,18 +70,29 @@ pub(super) async fn finish<B: Body>(
             failed => failed,
         };
         if let Err(error) = ended {
-            return Reply::store_down(&error);
+            return gate.store_down(&error);
         }
+        gate.saw(Event::LoggedOut { everywhere });
     }
     let to = field("to").map(|to| ReturnTo::parse(&to, gate.public_url()));
     let reply = match to {
         Some(to) => Reply::see(&to),
         // A protected page would sign in again without a word.
-        None => Reply::see(&ReturnTo::sealed(LOGOUT)),
+        None => Reply::see(&ReturnTo::sealed(&page(gate))),
     };
     reply
         .with_cookie(gate.cookies().expire(gate.cookies().session_name()))
         .with_cookies(gate.attempts().forget_all(&head.headers))
+}
+
+/// The page with the button. Somebody who has signed out ends up there too, and is told so.
+pub(super) fn page(gate: &Gate) -> String {
+    format!("{LOGOUT}?{}", account(gate)).trim_end_matches(['?', '&']).to_owned()
+}
+
+/// The part of an address that names the account, where it is not the site's own.
+fn account(gate: &Gate) -> String {
+    gate.account_name().map(|name| format!("{ACCOUNT}={name}&")).unwrap_or_default()
 }
 
 /// The body of a form, unless it is cut off or far too long.

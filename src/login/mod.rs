@@ -7,11 +7,13 @@
 //! - a **script** gets 401 and `{"error": "...", "login_url": "..."}`;
 //! - a request that passes carries a [`WechatUser`].
 //!
-//! The layer answers four endpoints by itself: `/_wx/login`, `/_wx/callback`, `/_wx/logout` and `/_wx/me`.
+//! The layer answers a few endpoints by itself: `/_wx/login`, `/_wx/callback`, `/_wx/logout`, `/_wx/me`, the script
+//! `/_wx/wx.js` for single-page apps, and `/_wx/accept` on a site that [signs people in
+//! elsewhere](WechatLoginLayer::sign_in_at).
 //!
 //! # Where to put it
 //!
-//! Last, so that it is outermost: `Router::layer` covers the routes that were added before it. The four endpoints
+//! Last, so that it is outermost: `Router::layer` covers the routes that were added before it. The endpoints
 //! need no route of their own. A nested router's layer sees only what lies below its prefix, so `/_wx/callback` would
 //! not reach it. In front of another router, everything works from outside as well: `layer.layer(router)`.
 //!
@@ -19,7 +21,20 @@
 //!
 //! A browser comes back to where it was going, as long as that is unmistakably on the site: a path with an encoded
 //! space, control character, slash or backslash comes back to `/` instead, and so does a target of more than 2048
-//! characters. Queries may hold anything.
+//! characters. A fragment that makes it longer than that is left out. Queries may hold anything.
+//!
+//! # Single-page apps
+//!
+//! `<script src="/_wx/wx.js"></script>` gives a page three things:
+//!
+//! - `wxgate.user`: a promise of what `/_wx/me` tells, or of `null` where nobody is signed in;
+//! - `wxgate.login(scope)`: signs in, for `"base"` (the default) or `"userinfo"`, and comes back to this address with its
+//!   query and fragment. Ask for `"userinfo"` when somebody has tapped something, or WeChat shows a snapshot page;
+//! - `wxgate.fetch`: as `fetch`. Where the answer is 401 and the gateway's, the page leaves for a sign-in, once, however
+//!   many requests are under way; they stay unanswered, since the page is loaded anew. Any other 401 is handed on.
+//!
+//! With `?account=NAME` the script speaks of that account of the site. Not as a module: it looks for its own address.
+//! Where the first answer to a page is to keep its fragment, see [`Demand::keep_fragment`].
 //!
 //! # The app's own session data
 //!
@@ -45,8 +60,10 @@ mod identity;
 mod layer;
 mod log_out;
 mod me;
+mod observe;
 pub mod pages;
 mod path;
+mod pattern;
 mod plain;
 mod policy;
 mod refresh;
@@ -57,6 +74,7 @@ mod service;
 mod sign_in;
 mod start;
 mod state;
+mod ticket;
 mod words;
 
 pub use body::LoginBody;
@@ -66,15 +84,23 @@ pub use future::ResponseFuture;
 pub use gate::{Attended, Gate, Pending, Verdict, Visitor};
 pub use identity::WechatUser;
 pub use layer::WechatLoginLayer;
+pub use observe::{Event, Observer};
+pub use pattern::{InvalidPattern, PathPattern};
 pub use plain::PlainPages;
-pub use policy::{Login, Policy};
+pub use policy::{Demand, Login, Policy};
 pub use respond::Look;
 pub use service::WechatLogin;
 #[cfg(feature = "gateway")]
 pub(crate) use {
-    decision::is_navigation,
-    pages::Tongue,
-    respond::{is_form, json, nonce},
+    callback::Flights,
+    decision::{Asker, Endpoint, is_navigation},
+    pages::{Page, Tongue},
+    path::canonicalise,
+    pattern::{TwoReadings, first_fit},
+    request::{parameter, parameters},
+    respond::{is_form, json as json_reply, nonce},
+    start::ACCOUNT,
+    ticket::SignInSite,
 };
 
 /// What the paths of our own endpoints begin with.

@@ -1,11 +1,10 @@
 //! The pages that a sign-in can show, each with its status, its word for scripts, and what it says.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use http::{HeaderMap, StatusCode, header};
 
 use super::{
-    LOGOUT,
     attempt::Progress,
     words::{self, Words},
 };
@@ -17,10 +16,18 @@ pub trait Pages: Debug + Send + Sync + 'static {
     fn render(&self, view: &PageView<'_>) -> String;
 }
 
+impl<P: Pages + ?Sized> Pages for Arc<P> {
+    fn render(&self, view: &PageView<'_>) -> String {
+        (**self).render(view)
+    }
+}
+
 /// What a page says. Sent with a content security policy that allows inline styles with the nonce, images from
 /// `data:` addresses, forms to our own site, and nothing else.
 #[derive(Clone, Debug)]
 pub struct PageView<'a> {
+    /// Which page it is: the word that a script is told, such as `login_refused`.
+    pub name: &'static str,
     /// `zh-CN` or `en`.
     pub lang: &'static str,
     /// The mood: which icon and colour.
@@ -104,20 +111,48 @@ impl Tongue {
 /// A page that a sign-in can show.
 #[derive(Debug)]
 pub(crate) enum Page {
-    AskFirst { go: String },
-    NotInWeChat { url: String },
-    Refused { retry: String },
-    Snapshot { retry: String },
+    AskFirst {
+        go: String,
+    },
+    NotInWeChat {
+        url: String,
+    },
+    Refused {
+        retry: String,
+    },
+    Snapshot {
+        retry: String,
+    },
     Meaningless,
     Malformed,
-    Loop { last: Progress, retry: String },
-    Failed { error: Error, retry: String },
+    Loop {
+        last: Progress,
+        retry: String,
+    },
+    Failed {
+        error: Error,
+        retry: String,
+    },
     StoreDown,
     Broken,
-    AskLogout { here: String, everywhere: String },
+    AskLogout {
+        here: String,
+        everywhere: String,
+    },
     SignedOut,
     NobodyToEnd,
-    ForeignLogout,
+    ForeignLogout {
+        logout: String,
+    },
+    NotAdmitted {
+        logout: String,
+    },
+    NotForProxies,
+    // The gateway alone shows these two.
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code))]
+    UnknownClient,
+    #[cfg_attr(not(feature = "gateway"), allow(dead_code))]
+    TooMany,
     BadPath,
     NotFound,
     MethodNotAllowed,
@@ -132,8 +167,13 @@ impl Page {
             | Self::Refused { .. }
             | Self::Snapshot { .. }
             | Self::Loop { .. }
-            | Self::ForeignLogout => StatusCode::FORBIDDEN,
-            Self::Meaningless | Self::Malformed | Self::BadPath => StatusCode::BAD_REQUEST,
+            | Self::ForeignLogout { .. }
+            | Self::NotAdmitted { .. }
+            | Self::NotForProxies => StatusCode::FORBIDDEN,
+            Self::Meaningless | Self::Malformed | Self::BadPath | Self::UnknownClient => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Failed { error, .. } => match blame(error) {
                 Fault::Platform | Fault::Stale => StatusCode::SERVICE_UNAVAILABLE,
                 Fault::User => StatusCode::FORBIDDEN,
@@ -160,7 +200,11 @@ impl Page {
             Self::Broken => "internal_error",
             Self::AskLogout { .. } | Self::SignedOut => "signed_out",
             Self::NobodyToEnd => "nobody_signed_in",
-            Self::ForeignLogout => "cross_site_request",
+            Self::ForeignLogout { .. } => "cross_site_request",
+            Self::NotAdmitted { .. } => "not_admitted",
+            Self::NotForProxies => "not_for_proxies",
+            Self::UnknownClient => "unknown_client",
+            Self::TooMany => "too_many_requests",
             Self::BadPath => "bad_path",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -176,6 +220,7 @@ impl Page {
     pub(crate) fn view<'a>(&self, tongue: Tongue, site: &'a str, nonce: &'a str) -> PageView<'a> {
         let Words { tone, title, text } = self.words();
         PageView {
+            name: self.code(),
             lang: tongue.code(),
             tone,
             title: tongue.say(title.0, title.1),
@@ -208,7 +253,11 @@ impl Page {
             Self::AskLogout { .. } => words::ASK_LOGOUT,
             Self::SignedOut => words::SIGNED_OUT,
             Self::NobodyToEnd => words::NOBODY_TO_END,
-            Self::ForeignLogout => words::FOREIGN_LOGOUT,
+            Self::ForeignLogout { .. } => words::FOREIGN_LOGOUT,
+            Self::NotAdmitted { .. } => words::NOT_ADMITTED,
+            Self::NotForProxies => words::NOT_FOR_PROXIES,
+            Self::UnknownClient => words::UNKNOWN_CLIENT,
+            Self::TooMany => words::TOO_MANY,
             Self::BadPath => words::BAD_PATH,
             Self::NotFound => words::NOT_FOUND,
             Self::MethodNotAllowed => words::METHOD_NOT_ALLOWED,
@@ -225,7 +274,7 @@ impl Page {
         let home = || link(words::HOME, "/");
         match self {
             Self::AskFirst { go } => vec![link(words::ALLOW, go)],
-            Self::NotInWeChat { .. } | Self::StoreDown => vec![],
+            Self::NotInWeChat { .. } | Self::StoreDown | Self::TooMany => vec![],
             Self::Snapshot { retry } => vec![link(words::AGAIN, retry)],
             Self::Refused { retry } | Self::Loop { retry, .. } | Self::Failed { retry, .. } => {
                 vec![link(words::AGAIN, retry), home()]
@@ -233,12 +282,16 @@ impl Page {
             Self::AskLogout { here, everywhere } => {
                 vec![form(words::SIGN_OUT, here), form(words::SIGN_OUT_EVERYWHERE, everywhere)]
             }
-            Self::ForeignLogout => vec![link(words::SIGN_OUT, LOGOUT)],
+            Self::ForeignLogout { logout } | Self::NotAdmitted { logout } => {
+                vec![link(words::SIGN_OUT, logout)]
+            }
             Self::Meaningless
             | Self::Malformed
             | Self::Broken
             | Self::SignedOut
             | Self::NobodyToEnd
+            | Self::NotForProxies
+            | Self::UnknownClient
             | Self::BadPath
             | Self::NotFound
             | Self::MethodNotAllowed => vec![home()],

@@ -127,28 +127,6 @@ fn dots(segment: &str) -> Dots {
     }
 }
 
-/// What becomes of a segment's parameters (`;x` in `/private;x`): Java servers cut them off, others do not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parameters {
-    Cut,
-    Kept,
-}
-
-/// Whether `path` is `prefix` or lies below it. Whole segments are compared, each decoded once. `path` is canonical,
-/// `prefix` is plain text.
-pub(crate) fn lies_below(path: &str, prefix: &str, parameters: Parameters) -> bool {
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    prefix.split('/').filter(|segment| !segment.is_empty()).all(|wanted| {
-        segments.next().is_some_and(|segment| {
-            let name = match parameters {
-                Parameters::Cut => segment.split(';').next().unwrap_or_default(),
-                Parameters::Kept => segment,
-            };
-            percent_decode(name.as_bytes()).eq(wanted.bytes())
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,24 +201,5 @@ mod tests {
         assert_eq!(uri("http://h5.example.com/a//b").unwrap(), "http://h5.example.com/a/b");
         assert_eq!(uri("/a?%2f").unwrap(), "/a?%2f");
         assert!(uri("/a%2f?b").is_err());
-    }
-
-    #[test]
-    fn c23_segments_are_compared_whole_and_decoded_once() {
-        let below = |path, prefix| lies_below(path, prefix, Parameters::Kept);
-        for path in ["/private", "/private/", "/private/x", "/%70rivate"] {
-            assert!(below(path, "/private") && below(path, "/private/"), "{path}");
-        }
-        for path in
-            ["/", "/privat", "/privatex", "/x/private", "/%2570rivate", "/Private", "/private%20"]
-        {
-            assert!(!below(path, "/private"), "{path}");
-        }
-        assert!(below("/%E8%AE%A2%E5%8D%95/1", "/订单"));
-        assert!(below("/anything", "/"));
-        for path in ["/private;v=1/x", "/private;"] {
-            assert!(lies_below(path, "/private", Parameters::Cut), "{path}");
-            assert!(!below(path, "/private"), "{path}");
-        }
     }
 }

@@ -71,6 +71,7 @@ mod tests {
         let evil = "<script>alert(1)</script>\"'&";
         let action = Action { label: evil, href: evil.to_owned(), post: false };
         let view = PageView {
+            name: "login_refused",
             lang: evil,
             tone: Tone::Info,
             title: evil,

@@ -1,15 +1,21 @@
-//! Which path needs which sign-in.
+//! What a path asks of its visitors.
 
-use super::path::{Parameters, lies_below};
+use std::{collections::HashSet, sync::Arc};
 
-/// What a path asks of its visitors.
+use super::{
+    identity::WechatUser,
+    pattern::{PathPattern, TwoReadings, first_fit},
+};
+use crate::wechat::{OpenId, UnionId};
+
+/// Which sign-in a path needs.
 ///
 /// Ordered: a later one asks for more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Login {
-    /// Nothing: nobody is looked up, nobody is injected.
+    /// None: nobody is looked up, nobody is injected.
     Off,
-    /// Nothing, but who is signed in is known.
+    /// None, but who is signed in is known.
     Optional,
     /// A silent sign-in, which tells the openid. The default.
     #[default]
@@ -18,46 +24,122 @@ pub enum Login {
     Userinfo,
 }
 
-/// What each path asks. The longest prefix that fits decides, and the default where none does.
+/// All that a path asks of its visitors.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    login: Login,
+    members: Option<Arc<Members>>,
+    keeps_fragment: bool,
+}
+
+/// Who may come in, besides being signed in.
+#[derive(Debug, Default)]
+struct Members {
+    openids: HashSet<OpenId>,
+    unionids: HashSet<UnionId>,
+}
+
+impl From<Login> for Demand {
+    fn from(login: Login) -> Self {
+        Self { login, ..Self::default() }
+    }
+}
+
+impl Demand {
+    /// Lets in only users with one of these openids or unionids, compared whole and exactly. Who may come in has to be
+    /// known, so [`Login::Off`] and [`Login::Optional`] become [`Login::Base`]. Two empty lists let nobody in.
+    pub fn only(
+        mut self,
+        openids: impl IntoIterator<Item = OpenId>,
+        unionids: impl IntoIterator<Item = UnionId>,
+    ) -> Self {
+        let members = Members {
+            openids: openids.into_iter().collect(),
+            unionids: unionids.into_iter().collect(),
+        };
+        self.members = Some(Arc::new(members));
+        self.login = self.login.max(Login::Base);
+        self
+    }
+
+    /// Keeps the `#fragment` of the page's address over a sign-in, as single-page apps with a hash router need it: the
+    /// first answer is an invisible page with a script that saves it. Default no, since it costs a step.
+    pub fn keep_fragment(mut self, keep: bool) -> Self {
+        self.keeps_fragment = keep;
+        self
+    }
+
+    /// The same people, and at least this sign-in.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn at_least(mut self, login: Login) -> Self {
+        self.login = self.login.max(login);
+        self
+    }
+
+    /// Which sign-in it needs.
+    pub fn login(&self) -> Login {
+        self.login
+    }
+
+    pub(crate) fn keeps_fragment(&self) -> bool {
+        self.keeps_fragment
+    }
+
+    pub(crate) fn admits(&self, user: &WechatUser) -> bool {
+        self.members.as_ref().is_none_or(|members| {
+            members.openids.contains(user.openid())
+                || user.unionid().is_some_and(|unionid| members.unionids.contains(unionid))
+        })
+    }
+}
+
+/// What each path asks. The prefix that says most decides, and the default where none fits.
 ///
-/// Prefixes are plain text, not encoded, and are compared by whole segments: `/app` covers `/app` and `/app/x`, not
-/// `/apple`. The query never counts.
+/// The query never counts. A path with parameters (`/open;x/a`) that servers could read as another rule's is refused.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    default: Login,
-    rules: Vec<(Box<str>, Login)>,
+    default: Demand,
+    rules: Vec<(PathPattern, Demand)>,
 }
 
 impl Policy {
     /// The same for every path.
-    pub fn all(default: Login) -> Self {
-        Self { default, rules: Vec::new() }
+    pub fn all(default: impl Into<Demand>) -> Self {
+        Self { default: default.into(), rules: Vec::new() }
     }
 
-    /// Another rule for `prefix` and what lies below it. A later rule for the same prefix replaces the earlier one.
-    pub fn path(mut self, prefix: &str, login: Login) -> Self {
-        let prefix: Box<str> = prefix.trim_end_matches('/').into();
-        self.rules.retain(|(known, _)| *known != prefix);
-        self.rules.push((prefix, login));
-        self.rules.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    /// Another rule for `prefix` and what lies below it: `/app` covers `/app` and `/app/x`, not `/apple`. Plain text,
+    /// not encoded. A later rule for the same prefix replaces the earlier one.
+    pub fn path(mut self, prefix: &str, demand: impl Into<Demand>) -> Self {
+        let pattern = PathPattern::prefix(prefix);
+        self.rules.retain(|(known, _)| *known != pattern);
+        self.rules.push((pattern, demand.into()));
+        self.rules.sort_by_key(|(pattern, _)| pattern.rank());
         self
     }
 
     /// Another rule for where no prefix fits.
-    pub fn otherwise(mut self, login: Login) -> Self {
-        self.default = login;
+    pub fn otherwise(mut self, demand: impl Into<Demand>) -> Self {
+        self.default = demand.into();
         self
     }
 
-    /// What a canonical path asks. Where servers read it in two ways, the stricter one counts.
-    pub(crate) fn of(&self, path: &str) -> Login {
-        let asked = self.read(path, Parameters::Kept);
-        if path.contains(';') { asked.max(self.read(path, Parameters::Cut)) } else { asked }
+    /// What a canonical path asks.
+    pub(crate) fn of(&self, path: &str) -> Result<&Demand, TwoReadings> {
+        let rule =
+            first_fit(&self.rules, path, |(pattern, _), reading| pattern.fits(path, reading))?;
+        Ok(rule.map_or(&self.default, |(_, demand)| demand))
     }
 
-    fn read(&self, path: &str, parameters: Parameters) -> Login {
-        let rule = self.rules.iter().find(|(prefix, _)| lies_below(path, prefix, parameters));
-        rule.map_or(self.default, |(_, login)| *login)
+    /// The rules, the default among them as one for every path.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn rules(&self) -> Vec<(PathPattern, Demand)> {
+        let mut rules = self.rules.clone();
+        let root = PathPattern::prefix("/");
+        if !rules.iter().any(|(pattern, _)| *pattern == root) {
+            rules.push((root, self.default.clone()));
+        }
+        rules
     }
 }
 
@@ -71,21 +153,27 @@ mod tests {
             .path("/", Login::Optional)
             .path("/private", Login::Userinfo)
             .path("/private/open/", Login::Off);
-        assert_eq!(policy.of("/"), Login::Optional);
-        assert_eq!(policy.of("/privately"), Login::Optional);
-        assert_eq!(policy.of("/private/x"), Login::Userinfo);
-        assert_eq!(policy.of("/private/open"), Login::Off);
-        assert_eq!(policy.of("/private/open/x"), Login::Off);
-        assert_eq!(policy.of("/private/opening"), Login::Userinfo);
+        let of = |path| policy.of(path).unwrap().login();
+        assert_eq!(of("/"), Login::Optional);
+        assert_eq!(of("/privately"), Login::Optional);
+        assert_eq!(of("/private/x"), Login::Userinfo);
+        assert_eq!(of("/private/open"), Login::Off);
+        assert_eq!(of("/private/open/x"), Login::Off);
+        assert_eq!(of("/private/opening"), Login::Userinfo);
     }
 
     #[test]
-    fn c27_of_two_readings_of_a_path_the_stricter_one_counts() {
-        let policy =
-            Policy::all(Login::Base).path("/open", Login::Off).path("/profile", Login::Userinfo);
-        assert_eq!(policy.of("/open/a"), Login::Off);
-        assert_eq!(policy.of("/open/a;x"), Login::Off);
-        assert_eq!(policy.of("/open;x/a"), Login::Base);
-        assert_eq!(policy.of("/profile;x/a"), Login::Userinfo);
+    fn c27_a_path_with_two_readings_is_refused_where_they_ask_different_things() {
+        let policy = Policy::all(Login::Base).path("/open", Login::Off);
+        assert_eq!(policy.of("/open/a;x").unwrap().login(), Login::Off);
+        assert_eq!(policy.of("/page;x/a").unwrap().login(), Login::Base);
+        assert!(policy.of("/open;x/a").is_err());
+    }
+
+    #[test]
+    fn a_list_of_people_asks_for_a_sign_in() {
+        let nobody = Demand::from(Login::Off).only([], []);
+        assert_eq!(nobody.login(), Login::Base);
+        assert_eq!(Demand::from(Login::Userinfo).only([], []).login(), Login::Userinfo);
     }
 }

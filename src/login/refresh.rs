@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{gate::Gate, identity::WechatUser, sign_in};
+use super::{gate::Gate, identity::WechatUser, observe::Event, sign_in};
 use crate::{
     session::{Store, StoreError, TokenChange, Tokens, UserChange, UserSlot},
     wechat::{Error, Grant, Reaction},
@@ -23,14 +23,15 @@ pub(crate) fn when_due(gate: &Gate, user: &WechatUser) {
         let (gate, slot) = (gate.clone(), user.session().user().clone());
         gate.spawn({
             let gate = gate.clone();
-            async move { refresh(&gate, &slot).await }
+            async move { gate.saw(Event::Refreshed { ok: refresh(&gate, &slot).await }) }
         });
     }
 }
 
-async fn refresh(gate: &Gate, slot: &Arc<UserSlot>) {
+/// Whether there is a new profile now.
+async fn refresh(gate: &Gate, slot: &Arc<UserSlot>) -> bool {
     let record = slot.record();
-    let Some(tokens) = record.tokens() else { return };
+    let Some(tokens) = record.tokens() else { return false };
     let change = match fetch(gate, slot, tokens).await {
         Ok(change) => change,
         Err(error) => {
@@ -38,13 +39,17 @@ async fn refresh(gate: &Gate, slot: &Arc<UserSlot>) {
             match error.reaction() {
                 // The tokens are dead. The profile stays until the next sign-in brings new ones.
                 Reaction::StartAgain | Reaction::Refresh | Reaction::Refuse => forget(tokens),
-                Reaction::Retry | Reaction::RetryAfter(_) | Reaction::Operator => return,
+                Reaction::Retry | Reaction::RetryAfter(_) | Reaction::Operator => return false,
             }
         }
     };
+    let is_new = change.profile.is_some();
     if let Err(error) = save(gate.store(), slot, change).await {
+        gate.saw(Event::StoreDown);
         tracing::warn!(%error, "a refreshed profile could not be kept");
+        return false;
     }
+    is_new
 }
 
 async fn fetch(gate: &Gate, slot: &UserSlot, tokens: &Tokens) -> Result<UserChange, Error> {

@@ -34,10 +34,29 @@ pub(super) fn host(head: &Parts) -> Option<&str> {
 }
 
 /// The first parameter of this name in a query or a form.
-pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
     pairs.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
+
+/// The parameters of these names in a query.
+pub(crate) fn parameters<const N: usize>(
+    query: &str,
+    names: [&str; N],
+) -> Result<[Option<String>; N], Twice> {
+    let mut values = [const { None }; N];
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let Some(at) = names.iter().position(|known| *known == name) else { continue };
+        if values[at].replace(value.into_owned()).is_some() {
+            return Err(Twice);
+        }
+    }
+    Ok(values)
+}
+
+/// A parameter that comes twice: nobody knows which of the two is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Twice;
 
 /// Fit for a query, whatever it holds.
 pub(super) fn encode(text: &str) -> impl Display + '_ {

@@ -1,7 +1,7 @@
 //! Turns what a sign-in has to say into responses: the one place where that happens.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use super::{
     pages::{Page, PageView, Pages, Tongue},
     return_to::ReturnTo,
 };
-use crate::session::StoreError;
+use crate::{origin::Origin, session::StoreError};
 
 /// Something to say, and cookies to say it with.
 #[derive(Debug)]
@@ -22,8 +22,11 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 enum Say {
     Go(StatusCode, String),
-    Back(ReturnTo),
+    Back(StatusCode, String),
     Page(Page),
+    KeepFragment(String),
+    Preflight(Vec<(HeaderName, HeaderValue)>),
+    Script,
     Json(StatusCode, Vec<u8>),
 }
 
@@ -40,12 +43,39 @@ impl Reply {
 
     /// Sends a browser that has come back from WeChat to the page that it wanted.
     pub(crate) fn back(target: &ReturnTo) -> Self {
-        Self::new(Say::Back(target.clone()))
+        Self::new(Say::Back(StatusCode::SEE_OTHER, target.as_str().to_owned()))
+    }
+
+    /// Sends a browser back to the app that has sent it as if to WeChat.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn back_to_app(url: String) -> Self {
+        Self::new(Say::Back(StatusCode::FOUND, url))
     }
 
     /// Shows a page, or tells a script the page's word.
     pub(crate) fn page(page: Page) -> Self {
         Self::new(Say::Page(page))
+    }
+
+    /// Goes on to `login_url`, which ends in a target, with the fragment of the page's address added to it.
+    pub(crate) fn keep_fragment(login_url: String) -> Self {
+        Self::new(Say::KeepFragment(login_url))
+    }
+
+    /// Allows a script of a listed origin whatever it wants to send.
+    pub(crate) fn preflight(asked: &HeaderMap) -> Self {
+        let allowed = [
+            (header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS),
+            (header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS),
+        ];
+        let answers = allowed.into_iter();
+        let answers = answers.filter_map(|(asks, allows)| Some((allows, asked.get(asks)?.clone())));
+        Self::new(Say::Preflight(answers.collect()))
+    }
+
+    /// The script for single-page apps.
+    pub(crate) fn script() -> Self {
+        Self::new(Say::Script)
     }
 
     /// The one answer to a store that fails: nothing is known, so nothing is changed.
@@ -82,8 +112,15 @@ impl Reply {
     ) -> Response<Full<Bytes>> {
         let mut response = match self.say {
             Say::Go(status, url) => go(status, &url),
-            Say::Back(target) => go(StatusCode::SEE_OTHER, &own_fragment(&target, headers)),
+            Say::Back(status, target) => go(status, &own_fragment(&target, headers)),
             Say::Json(status, body) => json(status, body),
+            Say::KeepFragment(url) => keep_fragment(&url),
+            Say::Preflight(answers) => {
+                let mut response = bare(StatusCode::NO_CONTENT, Bytes::new());
+                response.headers_mut().extend(answers);
+                response
+            }
+            Say::Script => return script(),
             Say::Page(page) if is_navigation(method, headers) || is_form(headers) => {
                 let nonce = nonce();
                 let view = page.view(Tongue::of(headers), look.site, &nonce);
@@ -112,9 +149,9 @@ impl Reply {
 /// The target with a fragment of its own. A browser hands the fragment of an address on to the one that it is
 /// redirected to, unless that has one: `#wechat_redirect` would end up in the page's address, and a hash router would
 /// take it for a route. Only browsers do so, and they say that they are one.
-fn own_fragment(target: &ReturnTo, headers: &HeaderMap) -> String {
+fn own_fragment(target: &str, headers: &HeaderMap) -> String {
     let is_browser = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
-    let end = if is_browser && !target.as_str().contains('#') { "#" } else { "" };
+    let end = if is_browser && !target.contains('#') { "#" } else { "" };
     format!("{target}{end}")
 }
 
@@ -137,24 +174,22 @@ pub struct Look<'a> {
     pub site: &'a str,
     /// Where a form may lead in the end: to our own site, and to WeChat where its target needs a sign-in.
     pub wechat: &'a str,
+    /// And, on the way there, to the site that signs people in for this one.
+    pub sign_in_at: Option<&'a str>,
 }
 
 impl Look<'_> {
     /// A page as a response: not to be kept, and able to run nothing.
     pub fn page(&self, status: StatusCode, view: &PageView<'_>) -> Response<Full<Bytes>> {
+        let forms: Vec<_> =
+            [Some("'self'"), Some(self.wechat), self.sign_in_at].into_iter().flatten().collect();
         let policy = format!(
-            "default-src 'none'; style-src 'nonce-{}'; img-src data:; form-action 'self' {}; \
+            "default-src 'none'; style-src 'nonce-{}'; img-src data:; form-action {}; \
              frame-ancestors 'none'; base-uri 'none'",
-            view.nonce, self.wechat
+            view.nonce,
+            forms.join(" ")
         );
-        let policy = HeaderValue::try_from(policy).expect("a nonce is plain ASCII");
-        let mut response = bare(status, self.pages.render(view).into());
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        response
+        html(status, self.pages.render(view), &policy)
     }
 }
 
@@ -168,6 +203,57 @@ pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
     let mut response = bare(status, body.into());
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// Lets scripts of a listed origin read our answer, and tells caches that it depends on who has asked.
+pub(crate) fn share_with(origin: Option<&Origin>, headers: &mut HeaderMap) {
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin else { return };
+    let origin = HeaderValue::from_str(origin.as_str()).expect("an origin is plain ASCII");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    let yes = HeaderValue::from_static("true");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+}
+
+/// `/_wx/wx.js`: what single-page apps need.
+const WX_JS: &str = include_str!("wx.js");
+
+fn script() -> Response<Full<Bytes>> {
+    let mut response = bare(StatusCode::OK, Bytes::from_static(WX_JS.as_bytes()));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, kind);
+    // The same for everybody. An hour, so that an update arrives within one.
+    let keep = HeaderValue::from_static("public, max-age=3600");
+    headers.insert(header::CACHE_CONTROL, keep);
+    response
+}
+
+/// A page that shows nothing: it takes the address's fragment along, or goes on without it where scripts are off.
+fn keep_fragment(login_url: &str) -> Response<Full<Bytes>> {
+    let nonce = nonce();
+    // Our own addresses hold letters, digits, `%`, and what divides them.
+    let in_attribute = login_url.replace('&', "&amp;");
+    let page = format!(
+        "<!DOCTYPE html><html><head><meta charset=\"utf-8\"><meta name=\"color-scheme\" content=\"light dark\">\
+         <title></title><script nonce=\"{nonce}\">location.replace(\"{login_url}\"+encodeURIComponent(location.hash))\
+         </script><noscript><meta http-equiv=\"refresh\" content=\"0;url={in_attribute}\"></noscript></head></html>"
+    );
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; frame-ancestors 'none'; base-uri 'none'"
+    );
+    html(StatusCode::OK, page, &policy)
+}
+
+fn html(status: StatusCode, page: String, policy: &str) -> Response<Full<Bytes>> {
+    let policy = HeaderValue::try_from(policy).expect("a nonce is plain ASCII");
+    let mut response = bare(status, page.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     response
 }
 

@@ -10,7 +10,7 @@ use crate::origin::Origin;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReturnTo(Box<str>);
 
-/// Browsers and front proxies take longer addresses, but not everywhere.
+/// Browsers and front proxies take longer addresses, but not everywhere. A fragment that makes it longer is left out.
 const LONGEST: usize = 2048;
 
 impl ReturnTo {
@@ -29,6 +29,11 @@ impl ReturnTo {
         Self(target.into())
     }
 
+    /// The page, without the view in it.
+    pub(crate) fn without_fragment(&self) -> Self {
+        Self(self.0.split('#').next().unwrap_or_default().into())
+    }
+
     /// The target as a reference that stays on the site.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -42,7 +47,7 @@ impl fmt::Display for ReturnTo {
 }
 
 fn validate(target: &str, site: &Origin) -> Option<String> {
-    if target.len() > LONGEST || target.contains(|c: char| c.is_control() || c.is_whitespace()) {
+    if target.contains(|c: char| c.is_control() || c.is_whitespace()) {
         return None;
     }
     let (path, _) = target.split_once(['?', '#']).unwrap_or((target, ""));
@@ -56,8 +61,9 @@ fn validate(target: &str, site: &Origin) -> Option<String> {
     if !own || !anonymous || !is_plain(url.path()) || url.path().starts_with("//") {
         return None;
     }
-    let reference = &url[url::Position::BeforePath..];
-    (reference.len() <= LONGEST).then(|| reference.to_owned())
+    let whole = &url[url::Position::BeforePath..];
+    let page = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    [whole, page].into_iter().find(|text| text.len() <= LONGEST).map(str::to_owned)
 }
 
 /// No backslash, control character or white space, and no slash that only shows when the path is decoded; looked
@@ -226,6 +232,12 @@ mod tests {
         let long = format!("/{}", "a".repeat(LONGEST - 1));
         assert_eq!(target(&long), long);
         assert_eq!(target(&format!("{long}a")), "/");
+        assert_eq!(target(&format!("{long}#a")), long);
+        assert_eq!(target(&format!("{long}a#a")), "/");
+        let view = format!("/a?b#{}", "c".repeat(LONGEST - 5));
+        assert_eq!(target(&view), view);
+        assert_eq!(target(&format!("{view}c")), "/a?b");
+        assert_eq!(target(&format!("/a?b#{}", "订".repeat(LONGEST / 9 + 1))), "/a?b");
     }
 
     #[test]

@@ -60,7 +60,35 @@ pub(crate) async fn sign_in(
     now: Timestamp,
 ) -> Result<Arc<Session>, StoreError> {
     let user = store.put_user(proof.key, proof.change).await?;
-    let session = store.create(NewSession { user, scope: proof.scope, signed_in_at: now }).await?;
+    let new = NewSession { user, scope: proof.scope, signed_in_at: now, begins_at: now };
+    begin(store, new, replaces).await
+}
+
+/// Signs somebody in at another site of ours, where this one vouches for them. The new session ends no later than the
+/// one that it comes from. None where that one has ended.
+pub(crate) async fn carry_over(
+    store: &dyn Store,
+    session: &Session,
+    replaces: Option<SessionId>,
+    now: Timestamp,
+) -> Result<Option<Arc<Session>>, StoreError> {
+    let (user, scope) = (session.user().clone(), session.scope());
+    let new = NewSession { user, scope, signed_in_at: session.signed_in_at(), begins_at: now };
+    let carried = begin(store, new, replaces).await?;
+    // Whoever has signed out everywhere in the meantime meant this session too.
+    if store.load(session.id()).await?.is_none() {
+        store.remove(carried.id()).await?;
+        return Ok(None);
+    }
+    Ok(Some(carried))
+}
+
+async fn begin(
+    store: &dyn Store,
+    new: NewSession,
+    replaces: Option<SessionId>,
+) -> Result<Arc<Session>, StoreError> {
+    let session = store.create(new).await?;
     if let Some(old) = replaces {
         store.remove(old).await?;
     }

@@ -7,20 +7,25 @@ use super::{
     attempt::{Begun, Loop, Start},
     decision::{self, Decision, Facts, Known},
     gate::Gate,
+    observe::Event,
     pages::Page,
     request::{encode, full_uri, parameter},
     respond::Reply,
     return_to::ReturnTo,
+    ticket,
 };
 use crate::{
-    origin::Origin,
+    session::Session,
     wechat::{AccountKind, AuthorizeUrl, Scope},
 };
 
 /// The parameter of the way back that holds a long target under our seal.
 pub(super) const SEALED_TARGET: &str = "t";
+/// The parameter that names the account, where an endpoint is to speak of another than the site's own.
+pub(crate) const ACCOUNT: &str = "account";
 
-/// Sends the browser to WeChat, or stops it where that has been tried too often.
+/// Sends the browser to WeChat, or to the site that signs people in for this one; or stops it where that has been tried
+/// too often.
 pub(super) fn begin(
     gate: &Gate,
     head: &Parts,
@@ -32,47 +37,94 @@ pub(super) fn begin(
         AccountKind::OfficialAccount => scope,
         AccountKind::Website => Scope::Login,
     };
+    let fits = |target: &ReturnTo| !is_too_far(gate, target);
+    let page = Some(target.without_fragment()).filter(fits).unwrap_or_else(ReturnTo::home);
+    let target = if fits(target) { target } else { &page };
     match gate.attempts().begin(&head.headers, scope, target, start) {
-        Ok(Begun { attempt, cookies, sealed_target }) => {
-            let back = match sealed_target {
-                Some(sealed) => {
-                    format!("{}?{}={sealed}", url(gate, "/callback"), SEALED_TARGET)
-                }
-                None => url(gate, "/callback"),
-            };
-            let state = attempt.state.as_str();
-            let url = AuthorizeUrl::new(gate.account(), &back, scope, state)
-                .build(gate.client().endpoints())
-                .expect("our own state, scope and way back are what WeChat takes");
-            Reply::go(url).with_cookies(cookies)
+        Ok(begun) => {
+            gate.saw(Event::Started { scope });
+            Reply::go(way(gate, scope, &begun)).with_cookies(begun.cookies)
         }
         Err(Loop { last }) => {
+            gate.saw(Event::Looped);
             tracing::warn!(?last, "a sign-in was repeated too often and has been stopped");
-            let retry = login_url(gate, scope, target, true);
+            let retry = login_url(gate, scope, target, Hint::Again);
             Reply::page(Page::Loop { last, retry })
         }
     }
 }
 
+/// Whether a target does not fit into the way to the site that signs people in for this one.
+fn is_too_far(gate: &Gate, target: &ReturnTo) -> bool {
+    gate.sign_in_at().is_some() && target.as_str().len() > ticket::LONGEST_TARGET
+}
+
+/// Whether a sign-in would come back to this very request.
+#[cfg(feature = "gateway")]
+pub(super) fn comes_back_to(gate: &Gate, head: &Parts) -> bool {
+    let here = here(gate, head);
+    here.as_str().starts_with(full_uri(head).path()) && !is_too_far(gate, &here)
+}
+
+/// The address that a sign-in goes to, with the way back in it.
+fn way(gate: &Gate, scope: Scope, begun: &Begun) -> String {
+    let (state, sealed_target) = (&begun.attempt.state, begun.sealed_target.as_deref());
+    if let Some(site) = gate.sign_in_at() {
+        return ticket::Request::url(site, gate.public_url(), scope, state, sealed_target);
+    }
+    let sealed_target = sealed_target.map(|sealed| (SEALED_TARGET, sealed));
+    let back = url(gate, "/callback", sealed_target);
+    AuthorizeUrl::new(gate.account(), &back, scope, state.as_str())
+        .build(gate.client().endpoints())
+        .expect("our own state, scope and way back are what WeChat takes")
+}
+
 /// `/_wx/login`: who is signed in goes on, everybody else is sent to WeChat.
-pub(super) fn log_in(gate: &Gate, head: &Parts, facts: &Facts<'_>) -> Reply {
-    let query = LoginQuery::of(full_uri(head), gate.public_url());
+pub(super) fn log_in(
+    gate: &Gate,
+    head: &Parts,
+    facts: &Facts<'_>,
+    session: Option<&Session>,
+) -> Reply {
+    let uri = full_uri(head);
+    let query = LoginQuery::of(uri, gate);
+    let Ok(asked) = ticket::Request::of(uri, gate.partners()) else {
+        return Reply::page(Page::Malformed);
+    };
     let known_enough = match query.scope {
         Scope::Base => facts.session.is_some(),
         _ => facts.session == Some(Known::Profile),
     };
-    if known_enough {
-        return Reply::see(&query.to);
+    if let Some(session) = session.filter(|_| known_enough) {
+        return match asked {
+            Some(request) => Reply::go(request.grant(gate, session)),
+            None => Reply::see(&query.to),
+        };
     }
+    // Once somebody is signed in, the same address gives the ticket.
+    let to = if asked.is_some() { here(gate, head) } else { query.to };
     match decision::start(facts, query.scope) {
-        Decision::NotInWeChat => not_in_wechat(gate, &query.to),
+        Decision::NotInWeChat => not_in_wechat(gate, &to),
         // Behind a proxy that rewrites the host, being sent home once has to be enough.
-        Decision::GoHome(scope) if !query.moved => Reply::go(home_url(gate, scope, &query.to)),
+        Decision::GoHome(scope) if !query.moved => Reply::go(home_url(gate, scope, &to)),
+        _ if query.ask && query.scope.has_userinfo() => ask_first(gate, &to),
         _ => {
             let start = if query.again { Start::ByHand } else { Start::ByItself };
-            begin(gate, head, query.scope, &query.to, start)
+            begin(gate, head, query.scope, &to, start)
         }
     }
+}
+
+/// Shows the page with one button before WeChat is asked for the profile.
+pub(super) fn ask_first(gate: &Gate, target: &ReturnTo) -> Reply {
+    // A person presses the button, so that is no loop.
+    Reply::page(Page::AskFirst { go: login_url(gate, Scope::Userinfo, target, Hint::Again) })
+}
+
+/// Lets the browser save the fragment of the page's address, which no server sees, and go on from there.
+pub(super) fn keep_fragment(gate: &Gate, head: &Parts, scope: Scope) -> Reply {
+    let hint = if scope.has_userinfo() { Hint::AskFirst } else { Hint::None };
+    Reply::keep_fragment(login_url(gate, scope, &here(gate, head), hint))
 }
 
 /// Tells a script that somebody has to sign in, and where.
@@ -80,8 +132,12 @@ pub(super) fn unauthorized(gate: &Gate, head: &Parts, scope: Scope) -> Reply {
     // A script's own address is no place to come back to; the page that it runs in is.
     let page = head.headers.get(header::REFERER).and_then(|page| page.to_str().ok());
     let page = ReturnTo::parse(page.unwrap_or_default(), gate.public_url());
-    let error = if scope == Scope::Base { "login_required" } else { "userinfo_required" };
-    let login_url = login_url(gate, scope, &page, false);
+    let (error, hint) = match scope {
+        Scope::Base => ("login_required", Hint::None),
+        // Nobody has tapped anything for it yet.
+        _ => ("userinfo_required", Hint::AskFirst),
+    };
+    let login_url = login_url(gate, scope, &page, hint);
     Reply::json(
         StatusCode::UNAUTHORIZED,
         &serde_json::json!({ "error": error, "login_url": login_url }),
@@ -99,20 +155,46 @@ pub(super) fn here(gate: &Gate, head: &Parts) -> ReturnTo {
     ReturnTo::parse(wanted, gate.public_url())
 }
 
-/// The address that starts a sign-in. `again` says that a person has asked for another try.
-pub(super) fn login_url(gate: &Gate, scope: Scope, target: &ReturnTo, again: bool) -> String {
+/// What else the address of a sign-in says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hint {
+    None,
+    /// A person has asked for another try.
+    Again,
+    /// Where WeChat would ask for consent, our own page with one button has to come first.
+    AskFirst,
+}
+
+/// The address that starts a sign-in. Ends in the target, unless a person is to press it, so that a fragment may be added.
+pub(super) fn login_url(gate: &Gate, scope: Scope, target: &ReturnTo, hint: Hint) -> String {
     let scope = if scope.has_userinfo() { "userinfo" } else { "base" };
-    let again = if again { "&again=1" } else { "" };
-    format!("{}?scope={scope}&to={}{again}", url(gate, "/login"), encode(target.as_str()))
+    let (before, after) = match hint {
+        Hint::None => ("", ""),
+        Hint::Again => ("", "&again=1"),
+        Hint::AskFirst => ("&ask=1", ""),
+    };
+    let start = url(gate, "/login", [("scope", scope)]);
+    format!("{start}{before}&to={}{after}", encode(target.as_str()))
 }
 
 /// The same under the public URL, for a browser that came under another name. Once is enough.
 pub(super) fn home_url(gate: &Gate, scope: Scope, target: &ReturnTo) -> String {
-    format!("{}&moved=1", login_url(gate, scope, target, false))
+    format!("{}&moved=1", login_url(gate, scope, target, Hint::None))
 }
 
-fn url(gate: &Gate, endpoint: &str) -> String {
-    format!("{}{PREFIX}{endpoint}", gate.public_url())
+/// One of our endpoints, with the account that it is to speak of, where that is not the site's own.
+pub(super) fn url<'a>(
+    gate: &'a Gate,
+    endpoint: &str,
+    parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> String {
+    let account = gate.account_name().map(|name| (ACCOUNT, name));
+    let mut url = format!("{}{PREFIX}{endpoint}", gate.public_url());
+    for (at, (name, value)) in account.into_iter().chain(parameters).enumerate() {
+        url.push(if at == 0 { '?' } else { '&' });
+        url.extend([name, "=", value]);
+    }
+    url
 }
 
 /// What `/_wx/login` was asked for.
@@ -120,17 +202,20 @@ struct LoginQuery {
     to: ReturnTo,
     scope: Scope,
     again: bool,
+    ask: bool,
     moved: bool,
 }
 
 impl LoginQuery {
-    fn of(uri: &Uri, site: &Origin) -> Self {
+    fn of(uri: &Uri, gate: &Gate) -> Self {
         let value = |name| parameter(uri.query().unwrap_or_default(), name);
         let is = |name, wanted| value(name).is_some_and(|value| value == wanted);
+        let to = value("to").map(|to| ReturnTo::parse(&to, gate.public_url()));
         Self {
-            to: value("to").map_or_else(ReturnTo::home, |to| ReturnTo::parse(&to, site)),
+            to: to.unwrap_or_else(ReturnTo::home),
             scope: if is("scope", "userinfo") { Scope::Userinfo } else { Scope::Base },
             again: is("again", "1"),
+            ask: is("ask", "1"),
             moved: is("moved", "1"),
         }
     }

@@ -171,6 +171,42 @@ pub(super) const FOREIGN_LOGOUT: Words = words(
     )],
 );
 
+pub(super) const NOT_ADMITTED: Words = words(
+    Tone::Warning,
+    ("没有访问权限", "You may not come in here"),
+    &[(
+        "你已登录，但这个微信帐号不在允许访问的名单里。请联系站点管理员，或换一个帐号登录。",
+        "You are signed in, but this WeChat account is not on the list of those who may. Ask the operator, or sign in with another account.",
+    )],
+);
+
+pub(super) const NOT_FOR_PROXIES: Words = words(
+    Tone::Error,
+    ("代理配置有误", "The proxy is not set up right"),
+    &[(
+        "这个地址要直接转发给 wxgate，不能用来询问。",
+        "This address has to be passed on to wxgate itself; nobody can be vouched for here.",
+    )],
+);
+
+pub(super) const UNKNOWN_CLIENT: Words = words(
+    Tone::Error,
+    ("登录请求有误", "That sign-in is not known here"),
+    &[(
+        "应用的 appid、redirect_uri 或 scope 没有登记。请把这个地址发给站点管理员。",
+        "The app's appid, redirect_uri or scope is not registered. Please send this address to the operator.",
+    )],
+);
+
+pub(super) const TOO_MANY: Words = words(
+    Tone::Warning,
+    ("请求太频繁", "Too many sign-ins"),
+    &[(
+        "这个网络的登录请求太多，请一分钟后再试。",
+        "Too many sign-ins come from this network. Please try again in a minute.",
+    )],
+);
+
 pub(super) const BAD_PATH: Words = words(
     Tone::Warning,
     ("地址有误", "That address is not usable"),

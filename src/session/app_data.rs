@@ -119,7 +119,8 @@ mod tests {
             openid: OpenId::parse("o1").unwrap(),
         };
         let user = store.put_user(key, UserChange::default()).await.unwrap();
-        let new = NewSession { user, scope: Scope::Base, signed_in_at: SystemClock.now() };
+        let now = SystemClock.now();
+        let new = NewSession { user, scope: Scope::Base, signed_in_at: now, begins_at: now };
         let session = store.create(new).await.unwrap();
         let planted: Arc<[u8]> = Arc::from(&b"{}"[..]);
         store.save_app_data(session.id(), planted).await.unwrap();

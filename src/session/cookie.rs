@@ -6,34 +6,49 @@ use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 
 use super::id::SessionId;
+use crate::wechat::AppId;
 
+const SECURE: &str = "__Host-";
 const SESSION: &str = "wxgate";
 const LOGIN: &str = "wxgate-login-";
 
 /// Whether a cookie is one of ours, on https or on loopback.
 #[cfg(feature = "gateway")]
 pub(crate) fn is_ours(name: &[u8]) -> bool {
-    let bare = name.strip_prefix(b"__Host-").unwrap_or(name);
-    bare == SESSION.as_bytes() || bare.starts_with(LOGIN.as_bytes())
+    let bare = name.strip_prefix(SECURE.as_bytes()).unwrap_or(name);
+    let Some(rest) = bare.strip_prefix(SESSION.as_bytes()) else { return false };
+    let names_account =
+        || std::str::from_utf8(&rest[1..]).is_ok_and(|appid| AppId::parse(appid).is_ok());
+    rest.is_empty() || bare.starts_with(LOGIN.as_bytes()) || (rest[0] == b'-' && names_account())
+}
+
+/// The name of a session cookie. A site's other accounts have sessions of their own, under their appid.
+pub(crate) fn session_name(secure: bool, other_account: Option<&AppId>) -> String {
+    let prefix = if secure { SECURE } else { "" };
+    match other_account {
+        None => format!("{prefix}{SESSION}"),
+        Some(appid) => format!("{prefix}{SESSION}-{appid}"),
+    }
 }
 
 /// How cookies are written for one site: with the `__Host-` prefix and `Secure` on https, without both on the plain
 /// http that is allowed for loopback. Always `HttpOnly`, `Path=/` and `SameSite=Lax`: `Strict` would be lost on the
 /// way back from WeChat, which is another site.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cookies {
+pub(crate) struct Cookies<'a> {
     secure: bool,
+    session: &'a str,
 }
 
-impl Cookies {
-    /// For a site on https (`secure`) or on a loopback address.
-    pub(crate) const fn new(secure: bool) -> Self {
-        Self { secure }
+impl<'a> Cookies<'a> {
+    /// For a site on https (`secure`) or on a loopback address, with this [`session_name`].
+    pub(crate) const fn new(secure: bool, session: &'a str) -> Self {
+        Self { secure, session }
     }
 
     /// The name of the session cookie.
-    pub(crate) const fn session_name(self) -> &'static str {
-        if self.secure { "__Host-wxgate" } else { SESSION }
+    pub(crate) const fn session_name(self) -> &'a str {
+        self.session
     }
 
     /// What the names of the pending-login cookies begin with.
@@ -69,9 +84,13 @@ impl Cookies {
     }
 
     /// The pending-login cookies of the request: what follows the prefix in the name, and the value.
-    pub(crate) fn logins(self, headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn logins(
+        self,
+        headers: &HeaderMap,
+    ) -> impl Iterator<Item = (&str, &str)> + use<'_> {
+        let prefix = self.login_prefix();
         pairs(headers).filter_map(move |(name, value)| {
-            let suffix = std::str::from_utf8(name).ok()?.strip_prefix(self.login_prefix())?;
+            let suffix = std::str::from_utf8(name).ok()?.strip_prefix(prefix)?;
             Some((suffix, std::str::from_utf8(value).ok()?))
         })
     }
@@ -112,15 +131,15 @@ mod tests {
     fn cookies_have_the_prefix_and_the_flags_on_https_and_neither_on_loopback() {
         let life = Duration::from_secs(600);
         assert_eq!(
-            Cookies::new(true).set("__Host-wxgate", "v", life),
+            Cookies::new(true, "__Host-wxgate").set("__Host-wxgate", "v", life),
             "__Host-wxgate=v; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=600"
         );
         assert_eq!(
-            Cookies::new(false).set("wxgate", "v", life),
+            Cookies::new(false, "wxgate").set("wxgate", "v", life),
             "wxgate=v; HttpOnly; SameSite=Lax; Path=/; Max-Age=600"
         );
         assert_eq!(
-            Cookies::new(true).expire("__Host-wxgate"),
+            Cookies::new(true, "__Host-wxgate").expire("__Host-wxgate"),
             "__Host-wxgate=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
         );
     }
@@ -129,7 +148,8 @@ mod tests {
     fn c26_a_doubled_or_damaged_session_cookie_names_nobody() {
         let id = SessionId::new();
         let text = id.expose();
-        let of = |line: String| Cookies::new(false).session_id(&request(&[line.as_bytes()]));
+        let of =
+            |line: String| Cookies::new(false, "wxgate").session_id(&request(&[line.as_bytes()]));
         assert_eq!(of(format!("a=1; wxgate={text};b=2")), Some(id));
         assert_eq!(of(format!("wxgate={text}; wxgate={text}")), None);
         assert_eq!(of(format!("wxgate={text}; wxgate=x")), None);
@@ -141,11 +161,25 @@ mod tests {
     }
 
     #[test]
+    fn each_account_of_a_site_has_a_session_cookie_of_its_own() {
+        let appid = AppId::parse("wx0123456789abcdef").unwrap();
+        assert_eq!(session_name(true, None), "__Host-wxgate");
+        assert_eq!(session_name(false, Some(&appid)), "wxgate-wx0123456789abcdef");
+        for ours in ["wxgate", "__Host-wxgate", "wxgate-wx0123456789abcdef", "wxgate-login-a"] {
+            assert!(is_ours(ours.as_bytes()), "{ours}");
+        }
+        for other in ["wxgatex", "wxgate-", "wxgate-wx0123", "wxgate_wx0123456789abcdef", "wx", ""]
+        {
+            assert!(!is_ours(other.as_bytes()), "{other}");
+        }
+    }
+
+    #[test]
     fn c35_any_number_of_cookies_is_read_in_one_pass() {
         let id = SessionId::new();
         let line = format!("{}wxgate={}", "a=1;".repeat(100_000), id.expose());
         let headers = request(&[line.as_bytes()]);
-        assert_eq!(Cookies::new(false).session_id(&headers), Some(id));
-        assert_eq!(Cookies::new(false).logins(&headers).count(), 0);
+        assert_eq!(Cookies::new(false, "wxgate").session_id(&headers), Some(id));
+        assert_eq!(Cookies::new(false, "wxgate").logins(&headers).count(), 0);
     }
 }

@@ -28,6 +28,11 @@ impl SessionId {
         self.0.hyphenated().to_string()
     }
 
+    /// The id that this number is.
+    pub(crate) fn from_u128(id: u128) -> Self {
+        Self(Uuid::from_u128(id))
+    }
+
     /// The id as a number, as a key.
     pub fn as_u128(&self) -> u128 {
         self.0.as_u128()

@@ -267,8 +267,8 @@ mod tests {
     impl Fixture {
         async fn sign_in(&self, openid: &str) -> Arc<Session> {
             let user = self.store.put_user(key(openid), UserChange::default()).await.unwrap();
-            let signed_in_at = self.clock.now();
-            let new = NewSession { user, scope: Scope::Base, signed_in_at };
+            let now = self.clock.now();
+            let new = NewSession { user, scope: Scope::Base, signed_in_at: now, begins_at: now };
             self.store.create(new).await.unwrap()
         }
 
@@ -339,6 +339,7 @@ mod tests {
             user: before.user().clone(),
             scope: Scope::Base,
             signed_in_at: world.clock.now(),
+            begins_at: world.clock.now(),
         };
         let late = world.store.create(late).await.unwrap();
         assert!(!world.is_signed_in(&late));

@@ -18,6 +18,14 @@ pub enum Purpose {
     PendingLogin,
     /// A return target that is too long for the pending login's cookie.
     LongTarget,
+    /// A session on its way from one of our sites to another.
+    Ticket,
+    /// A code that we give to an app in WeChat's place.
+    ClientCode,
+    /// An access token that we give to an app in WeChat's place.
+    ClientToken,
+    /// A refresh token that we give to an app in WeChat's place.
+    ClientRefresh,
 }
 
 impl Purpose {
@@ -25,6 +33,10 @@ impl Purpose {
         match self {
             Self::PendingLogin => "pending-login",
             Self::LongTarget => "long-target",
+            Self::Ticket => "ticket",
+            Self::ClientCode => "client-code",
+            Self::ClientToken => "client-token",
+            Self::ClientRefresh => "client-refresh",
         }
     }
 }

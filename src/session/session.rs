@@ -37,8 +37,11 @@ pub struct NewSession {
     pub user: Arc<UserSlot>,
     /// What the user granted in this sign-in.
     pub scope: Scope,
-    /// The moment of the sign-in.
+    /// The moment of the sign-in. The session's whole life counts from here.
     pub signed_in_at: Timestamp,
+    /// The moment at which this session begins: that of the sign-in, or a later one where it comes from another
+    /// session. Its idle life counts from here.
+    pub begins_at: Timestamp,
 }
 
 /// One browser that signed in. Nothing of it changes but the time it was last used.
@@ -61,7 +64,7 @@ impl Session {
             user: new.user,
             scope: new.scope,
             signed_in_at: new.signed_in_at,
-            last_used: AtomicU64::new(new.signed_in_at.unix()),
+            last_used: AtomicU64::new(new.begins_at.unix()),
         }
     }
 

@@ -78,6 +78,11 @@ impl OneUse {
         Self(format!("code:{appid}:{digest}").into())
     }
 
+    /// The use of something that we have sealed. `digest` stands for it, since it is a secret.
+    pub(crate) fn sealed(kind: &str, digest: &str) -> Self {
+        Self(format!("{kind}:{digest}").into())
+    }
+
     /// The key under which a store keeps it. Holds no secret.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn w11_any_nickname_is_fit_for_a_header() {
+    fn c19_w11_any_nickname_is_fit_for_a_header() {
         let slot = UserSlot::new(key(), profile("小明 😀\r\nX-Evil: 1\u{0}", None));
         assert_eq!(
             header(&slot, &NICKNAME).unwrap(),

@@ -12,7 +12,7 @@ const API: [&str; 5] = [
 ];
 
 /// The addresses of the platform. The default is WeChat's own: `open.weixin.qq.com` and its five API hosts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     open: Origin,
     api: Vec<Origin>,

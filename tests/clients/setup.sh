@@ -29,7 +29,8 @@ if [ "$(cat "$clients/.pins" 2>/dev/null)" = "$pins" ]; then
 fi
 
 python3 -m venv "$clients/python"
-"$clients/python/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
+# Not its pip command, which goes on to name the folder that it was first made in when the target directory is copied.
+"$clients/python/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
 cp "$here/package.json" "$clients/package.json"
 npm install --prefix "$clients" --no-audit --no-fund --loglevel=error
 printf '%s' "$pins" >"$clients/.pins"

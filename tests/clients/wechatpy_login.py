@@ -1,10 +1,13 @@
-"""Signs in at the simulator with wechatpy, of which only the two hosts are changed.
+"""Signs in with wechatpy, of which only the two hosts are changed.
 
-Usage: wechatpy_login.py SIMULATOR_URL
+Usage: wechatpy_login.py URL [APPID SECRET]
+Without an appid the URL is a simulator's, and that of its own account is used; with one it is a gateway's.
 """
 
+import html
+import re
 import sys
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import requests
 from wechatpy.exceptions import WeChatOAuthException
@@ -17,12 +20,12 @@ CALLBACK = "http://127.0.0.1/callback?from=home"
 STATE = "8d0f1c6be2a94375"
 
 
-def main(base):
+def main(base, appid=APPID, secret=SECRET):
     class SimulatedOAuth(WeChatOAuth):
         API_BASE_URL = base + "/"
         OAUTH_BASE_URL = base + "/connect/"
 
-    oauth = SimulatedOAuth(APPID, SECRET, CALLBACK, scope="snsapi_userinfo", state=STATE)
+    oauth = SimulatedOAuth(appid, secret, CALLBACK, scope="snsapi_userinfo", state=STATE)
     code = authorize(oauth.authorize_url)
 
     token = oauth.fetch_access_token(code)
@@ -35,7 +38,7 @@ def main(base):
 
     refreshed = oauth.refresh_access_token(token["refresh_token"])
     expect(refreshed["openid"], openid)
-    expect(refreshed["access_token"], token["access_token"])
+    expect(refreshed["refresh_token"], token["refresh_token"])
 
     user = oauth.get_user_info(openid, refreshed["access_token"])
     expect(user["openid"], openid)
@@ -49,14 +52,20 @@ def main(base):
 
 
 def authorize(url):
-    """Walks the authorize URL as alice, who allows it, and returns the code."""
-    answer = requests.get(url, headers={"X-Simulator-User": "alice"}, allow_redirects=False)
-    expect(answer.status_code, 302)
-    location = answer.headers["Location"]
-    query = parse_qs(urlsplit(location).query)
-    expect(location.startswith(CALLBACK + "&code="), True)
+    """Walks the authorize URL as alice, who presses the button of a page and allows it, and returns the code."""
+    browser = requests.Session()
+    browser.headers = {"X-Simulator-User": "alice", "User-Agent": "MicroMessenger/8.0.31", "Accept": "text/html"}
+    while not url.startswith(CALLBACK):
+        answer = browser.get(url, allow_redirects=False)
+        if answer.is_redirect:
+            following = answer.headers["Location"]
+        else:
+            expect(answer.status_code, 200)
+            following = html.unescape(re.search('id="primary"[^>]* href="([^"]*)"', answer.text)[1])
+        url = urljoin(url, following)
+    query = parse_qs(urlsplit(url).query)
+    expect(url.startswith(CALLBACK + "&code="), True)
     expect(query["state"], [STATE])
-    expect(len(query["code"][0]), 32)
     return query["code"][0]
 
 
@@ -74,4 +83,4 @@ def expect(actual, expected):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1].rstrip("/"))
+    main(sys.argv[1].rstrip("/"), *sys.argv[2:])

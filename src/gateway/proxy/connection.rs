@@ -1,4 +1,4 @@
-//! Connections to the upstream: driven by the task that uses them, and kept for the next one.
+//! HTTP/1.1 connections to an upstream: driven by the task that uses them, and kept for the next one.
 
 use std::{
     fmt, mem,
@@ -9,18 +9,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
-use super::upstream::RequestBody;
+use super::{failure::BodyError, request_body::RequestBody};
+use crate::gateway::wire::Wire;
 
 /// How many idle connections a core keeps.
-const MOST_IDLE: usize = 256;
+pub(super) const MOST_IDLE: usize = 256;
 /// Below Node's 5 s: a connection that the upstream closes in the moment of its use would fail a request.
 pub(in crate::gateway) const LONGEST_IDLE: Duration = Duration::from_secs(4);
 
@@ -31,7 +32,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(stream: TcpStream) -> hyper::Result<Self> {
+    pub(super) async fn open(stream: Wire) -> hyper::Result<Self> {
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         Ok(Self { sender, driver: Driver(Some(Box::pin(driver))) })
     }
@@ -46,7 +47,7 @@ impl Connection {
 /// What reads and writes a connection. Runs only when it is polled.
 pub(super) struct Driver(Option<Pin<Box<Http1>>>);
 
-type Http1 = http1::Connection<TokioIo<TcpStream>, RequestBody>;
+type Http1 = http1::Connection<TokioIo<Wire>, RequestBody>;
 
 impl Driver {
     /// Moves what can be moved. How the connection ends is told to whoever waits for an answer or a body.
@@ -108,21 +109,16 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// The body of an upstream's answer. Drives its connection while it is read, and gives it back at the end.
-pub(in crate::gateway) struct UpstreamBody {
+/// The body of an answer. Drives its connection while it is read, and gives it back at the end.
+pub(super) struct PooledBody {
     body: Incoming,
-    /// None for a connection that is not used again, and when it was given back.
+    /// None when it was given back.
     connection: Option<(Connection, Arc<Pool>)>,
 }
 
-impl UpstreamBody {
+impl PooledBody {
     pub(super) fn new(body: Incoming, connection: Connection, pool: Arc<Pool>) -> Self {
         Self { body, connection: Some((connection, pool)) }
-    }
-
-    /// A body whose connection is driven elsewhere.
-    pub(super) fn alone(body: Incoming) -> Self {
-        Self { body, connection: None }
     }
 
     /// Gives the connection back, if it has no more of this exchange on it.
@@ -133,51 +129,37 @@ impl UpstreamBody {
             pool.put(connection);
         }
     }
-}
 
-impl Body for UpstreamBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
+    pub(super) fn poll_frame(
+        &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some((connection, _)) = &mut self.connection {
             connection.driver.poll(context);
         }
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match &polled {
             Poll::Ready(None) => self.release(context),
-            Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(%error, "the upstream broke off its answer");
-                self.connection = None;
-            }
+            Poll::Ready(Some(Err(_))) => self.connection = None,
             _ => {}
         }
-        polled
+        polled.map_err(BodyError::Upstream)
     }
 
-    fn is_end_stream(&self) -> bool {
+    pub(super) fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
 
-    fn size_hint(&self) -> SizeHint {
+    pub(super) fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
 }
 
-impl Drop for UpstreamBody {
+impl Drop for PooledBody {
     /// A server that knows the length does not ask for the end, so this is where most connections come back.
     fn drop(&mut self) {
         if self.body.is_end_stream() {
             self.release(&mut Context::from_waker(Waker::noop()));
         }
-    }
-}
-
-impl fmt::Debug for UpstreamBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpstreamBody").finish_non_exhaustive()
     }
 }

@@ -1,82 +1,57 @@
-//! What becomes of a request on its way to the upstream: which targets are taken, and which headers go on.
-
-use std::net::SocketAddr;
+//! What becomes of a request on its way to the upstream: which headers go on, and what is said in them.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
         TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
     request::Parts,
-    uri::PathAndQuery,
 };
 
-use super::cookies;
-use crate::{login::WechatUser, origin::Origin};
+use super::{cookies, rewrite::rewrite};
+use crate::gateway::client_address::ClientAddress;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A target that the HTTP parser takes and we do not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::gateway) enum BadTarget {
-    #[error("no host, more than one, or one that is not text")]
-    Host,
-    #[error("the target names another host than the `Host` header")]
-    OtherAuthority,
-    #[error("a tunnel or a target without a path")]
-    NoPath,
-}
-
-/// Takes targets with one meaning only: one host, and a path of it. An absolute target is brought into the usual form.
-pub(in crate::gateway) fn check_target(head: &mut Parts) -> Result<(), BadTarget> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(BadTarget::Host) };
-    let host = host.to_str().map_err(|_| BadTarget::Host)?;
-    if host.is_empty() || host.contains(['/', '@', '\\', ',', ' ']) {
-        return Err(BadTarget::Host);
-    }
-    if head.method == Method::CONNECT {
-        return Err(BadTarget::NoPath);
-    }
-    if let Some(authority) = head.uri.authority() {
-        if !authority.as_str().eq_ignore_ascii_case(host) {
-            return Err(BadTarget::OtherAuthority);
-        }
-        let target = head.uri.path_and_query().cloned();
-        head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    }
-    if head.uri.path().starts_with('/') { Ok(()) } else { Err(BadTarget::NoPath) }
+/// What an upstream is told of a request, apart from who has sent it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gateway) struct Forwarding<'a> {
+    pub(in crate::gateway) client: &'a ClientAddress,
+    /// What browsers speak: `https` or `http`.
+    pub(in crate::gateway) scheme: &'a str,
+    /// Whether header names with an underscore go on.
+    pub(in crate::gateway) underscores: bool,
+    /// The prefix that the path was matched by, and what it becomes.
+    pub(in crate::gateway) rewrite: Option<(&'a str, &'a str)>,
+    /// What the upstream is called, where it shall not see what browsers call us.
+    pub(in crate::gateway) host: Option<&'a HeaderValue>,
+    pub(in crate::gateway) request_id: &'a HeaderValue,
 }
 
 /// Takes out of a request what was meant for us, or would lie to the upstream, and puts in what we know.
-pub(in crate::gateway) fn prepare_request(
-    head: &mut Parts,
-    user: Option<&WechatUser>,
-    peer: SocketAddr,
-    public_url: &Origin,
-) {
+pub(in crate::gateway) fn prepare_request(head: &mut Parts, forwarding: &Forwarding<'_>) {
+    if let Some((prefix, replacement)) = forwarding.rewrite {
+        rewrite(head, prefix, replacement);
+    }
     // Each side of us has an HTTP version of its own.
     head.version = Version::HTTP_11;
     let headers = &mut head.headers;
     let socket = is_websocket(headers);
-    let chunked = headers.contains_key(TRANSFER_ENCODING);
     let trailers = accepts_trailers(headers);
     cut_hop_by_hop(headers);
-    cut_what_lies(headers);
+    cut_what_lies(headers, forwarding.underscores);
     cookies::cut_ours(headers);
     // The client has been told to go on already, by reading its body.
     headers.remove(EXPECT);
     // Without it trailers stay here: some apps take them for headers, and nobody would have looked at them.
     headers.remove(TRAILER);
-    if chunked {
-        // Said again, since a body is not expected with every method.
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
     if socket {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -84,17 +59,38 @@ pub(in crate::gateway) fn prepare_request(
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    if let Ok(client) = HeaderValue::try_from(peer.ip().to_canonical().to_string()) {
-        headers.insert(FORWARDED_FOR, client);
+    headers.insert(FORWARDED_FOR, forwarding.client.chain.clone());
+    if let Ok(client) = HeaderValue::try_from(forwarding.client.ip.to_string()) {
+        headers.insert(REAL_IP, client);
     }
-    if let Ok(scheme) = HeaderValue::from_str(public_url.scheme()) {
+    if let Ok(scheme) = HeaderValue::from_str(forwarding.scheme) {
         headers.insert(FORWARDED_PROTO, scheme);
     }
     if let Some(host) = headers.get(HOST).cloned() {
         headers.insert(FORWARDED_HOST, host);
     }
-    // Last, so that nothing that a client has said can touch them.
-    headers.extend(user.into_iter().flat_map(WechatUser::headers));
+    if let Some(host) = forwarding.host {
+        headers.insert(HOST, host.clone());
+    }
+    headers.insert(REQUEST_ID, forwarding.request_id.clone());
+}
+
+/// Says who somebody is. Comes last, so that nothing that a client has said can touch it.
+pub(in crate::gateway) fn identify(
+    headers: &mut HeaderMap,
+    identity: impl Iterator<Item = (HeaderName, HeaderValue)>,
+) {
+    for (name, value) in identity {
+        // Those that we know have been cut in every spelling, whoever is signed in. This is for the rest.
+        if !is_lie(&name) {
+            let spelled = |other: &HeaderName| reads_as(other.as_str(), name.as_str());
+            let others: Vec<HeaderName> = headers.keys().filter(|n| spelled(n)).cloned().collect();
+            for other in &others {
+                headers.remove(other);
+            }
+        }
+        headers.insert(name, value);
+    }
 }
 
 /// Whether the client asks for a WebSocket. No other upgrade is passed on: `h2c` would get past every rule here.
@@ -142,31 +138,45 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
 }
 
 /// Takes out headers that say who somebody is or where a request came from: only we say that.
-fn cut_what_lies(headers: &mut HeaderMap) {
-    let lies: Vec<HeaderName> = headers.keys().filter(|name| is_lie(name)).cloned().collect();
+fn cut_what_lies(headers: &mut HeaderMap, underscores: bool) {
+    let lies = |name: &&HeaderName| {
+        // Apps behind CGI, WSGI and PHP read an underscore as if it were a hyphen.
+        (!underscores && name.as_str().contains('_')) || is_lie(name)
+    };
+    let lies: Vec<HeaderName> = headers.keys().filter(lies).cloned().collect();
     for name in &lies {
         headers.remove(name);
     }
 }
 
+/// Whether a header, however it is spelled, says who somebody is or where a request came from.
 fn is_lie(name: &HeaderName) -> bool {
+    const BEGINNINGS: [&str; 7] = [
+        "-wechat-",
+        "-forwarded-",
+        "-auth-request-",
+        "-original-",
+        "-rewrite-",
+        "-real-ip",
+        "-request-id",
+    ];
     let name = name.as_str();
-    if name.contains('_') {
-        // Apps behind CGI, WSGI and PHP read it as if it had a hyphen.
-        return true;
-    }
     if name == "forwarded" {
         return true;
     }
     let Some(rest) = name.strip_prefix('x') else { return false };
-    // Some servers make one character of all that are neither letters nor digits.
-    let begins = |prefix: &str| {
-        rest.len() >= prefix.len()
-            && rest.bytes().zip(prefix.bytes()).all(|(byte, wanted)| {
-                byte == wanted || (!byte.is_ascii_alphanumeric() && wanted == b'-')
-            })
+    let begins = |beginning: &&str| {
+        rest.get(..beginning.len()).is_some_and(|rest| reads_as(rest, beginning))
     };
-    ["-wechat-", "-forwarded-", "-original-", "-rewrite-", "-real-ip"].into_iter().any(begins)
+    BEGINNINGS.iter().any(begins)
+}
+
+/// Whether some server could take one header name for another: some make one character of all that are neither letters
+/// nor digits.
+fn reads_as(name: &str, other: &str) -> bool {
+    let mut pairs = name.bytes().zip(other.bytes());
+    name.len() == other.len()
+        && pairs.all(|(a, b)| a == b || (!a.is_ascii_alphanumeric() && !b.is_ascii_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -179,9 +189,23 @@ mod tests {
             request = request.header(*name, *value);
         }
         let mut head = request.body(()).unwrap().into_parts().0;
-        let origin = Origin::parse("https://h5.example.com").unwrap();
-        prepare_request(&mut head, None, "192.0.2.7:4711".parse().unwrap(), &origin);
+        change_and_prepare(&mut head, |_| {});
         head.headers
+    }
+
+    fn change_and_prepare(head: &mut Parts, change: impl FnOnce(&mut Forwarding<'_>)) {
+        let chain = HeaderValue::from_static("192.0.2.7, 10.0.0.1");
+        let client = ClientAddress { ip: "192.0.2.7".parse().unwrap(), chain };
+        let mut forwarding = Forwarding {
+            client: &client,
+            scheme: "https",
+            underscores: false,
+            rewrite: None,
+            host: None,
+            request_id: &HeaderValue::from_static("id-1"),
+        };
+        change(&mut forwarding);
+        prepare_request(head, &forwarding);
     }
 
     #[test]
@@ -199,11 +223,62 @@ mod tests {
             "x-forwarded-user",
             "x_forwarded_user",
             "x.forwarded.user",
+            "x-auth-request-user",
+            "X_Auth_Request_Email",
+            "x.auth-request.preferred.username",
         ] {
-            let headers = prepared(&[(name, "spoofed"), ("x-harmless", "1")]);
-            assert!(!headers.values().any(|value| value == "spoofed"), "{name}");
-            assert_eq!(headers["x-harmless"], "1");
+            for underscores in [false, true] {
+                let head = http::Request::builder().uri("/").header("host", "h5.example.com");
+                let head = head.header(name, "spoofed").header("x-harmless", "1").body(());
+                let mut head = head.unwrap().into_parts().0;
+                change_and_prepare(&mut head, |forwarding| forwarding.underscores = underscores);
+                assert!(!head.headers.values().any(|value| value == "spoofed"), "{name}");
+                assert_eq!(head.headers["x-harmless"], "1");
+            }
         }
+    }
+
+    #[test]
+    fn c11_what_we_say_of_somebody_is_said_once() {
+        let names = ["x-wechat-openid", "x-member", "authorization"];
+        let mut head = http::Request::builder().uri("/").header("host", "h5.example.com");
+        for name in names.into_iter().chain(["x_member", "x.member", "x-members"]) {
+            head = head.header(name, "client").header(name, "client again");
+        }
+        let mut head = head.body(()).unwrap().into_parts().0;
+        change_and_prepare(&mut head, |forwarding| forwarding.underscores = true);
+        let value = HeaderValue::from_static("ours");
+        let identity = names.map(|name| (HeaderName::from_static(name), value.clone()));
+        identify(&mut head.headers, identity.into_iter());
+        for name in names {
+            assert!(head.headers.get_all(name).iter().eq([&value]), "{name}");
+        }
+        assert!(!head.headers.contains_key("x_member") && !head.headers.contains_key("x.member"));
+        assert_eq!(head.headers.get_all("x-members").iter().count(), 2);
+    }
+
+    #[test]
+    fn names_with_an_underscore_go_on_where_the_operator_says_so() {
+        for (underscores, count) in [(false, 0), (true, 1)] {
+            let head = http::Request::builder().uri("/").header("host", "a").header("api_key", "1");
+            let mut head = head.body(()).unwrap().into_parts().0;
+            change_and_prepare(&mut head, |forwarding| forwarding.underscores = underscores);
+            assert_eq!(head.headers.get_all("api_key").iter().count(), count);
+        }
+    }
+
+    #[test]
+    fn an_upstream_may_be_called_by_its_own_name() {
+        static OWN: HeaderValue = HeaderValue::from_static("app:3000");
+        let head = http::Request::builder().uri("/api/x?y").header("host", "h5.example.com");
+        let mut head = head.body(()).unwrap().into_parts().0;
+        change_and_prepare(&mut head, |forwarding| {
+            forwarding.host = Some(&OWN);
+            forwarding.rewrite = Some(("/api", "/v2"));
+        });
+        assert_eq!(head.headers["host"], "app:3000");
+        assert_eq!(head.headers["x-forwarded-host"], "h5.example.com");
+        assert_eq!(head.uri, "/v2/x?y");
     }
 
     #[test]
@@ -218,6 +293,9 @@ mod tests {
             "x-forwarded-uri",
             "x_forwarded_host",
             "x-real-ip",
+            "x_real_ip",
+            "x-request-id",
+            "x_request_id",
             "x-original-url",
             "x-original-uri",
             "x-rewrite-url",
@@ -226,7 +304,9 @@ mod tests {
             assert!(!headers.values().any(|value| value == "spoofed"), "{name}");
         }
         let headers = prepared(&[("x-forwarded-for", "10.0.0.1")]);
-        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.7, 10.0.0.1");
+        assert_eq!(headers["x-real-ip"], "192.0.2.7");
+        assert_eq!(headers["x-request-id"], "id-1");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-host"], "h5.example.com");
     }
@@ -256,6 +336,8 @@ mod tests {
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-proto",
+            "x-real-ip",
+            "x-request-id",
         ];
         assert_eq!(names, expected);
     }
@@ -263,8 +345,10 @@ mod tests {
     #[test]
     fn a_message_has_one_length() {
         let headers = prepared(&[("transfer-encoding", "chunked"), ("content-length", "3")]);
+        // The body frames itself.
         assert!(!headers.contains_key("content-length"));
-        assert_eq!(headers["transfer-encoding"], "chunked");
+        assert!(!headers.contains_key("transfer-encoding"));
+        assert_eq!(prepared(&[("content-length", "3")])["content-length"], "3");
     }
 
     #[test]
@@ -281,28 +365,5 @@ mod tests {
             assert!(!headers.contains_key("upgrade"), "{connection} {upgrade}");
         }
         assert_eq!(prepared(&[("te", "trailers, deflate")])["te"], "trailers");
-    }
-
-    #[test]
-    fn a_target_names_one_host_and_a_path() {
-        let check = |method: &str, uri: &str, hosts: &[&str]| {
-            let mut request = http::Request::builder().method(method).uri(uri);
-            for host in hosts {
-                request = request.header("host", *host);
-            }
-            let mut head = request.body(()).unwrap().into_parts().0;
-            check_target(&mut head).map(|()| head.uri.to_string())
-        };
-        let own = &["h5.example.com"][..];
-        assert_eq!(check("GET", "/a?b", own).unwrap(), "/a?b");
-        assert_eq!(check("GET", "http://H5.example.com/a?b", own).unwrap(), "/a?b");
-        assert_eq!(check("GET", "/a", &[]), Err(BadTarget::Host));
-        assert_eq!(check("GET", "/a", &["a", "b"]), Err(BadTarget::Host));
-        assert_eq!(check("GET", "/a", &["a", "a"]), Err(BadTarget::Host));
-        assert_eq!(check("GET", "/a", &[""]), Err(BadTarget::Host));
-        assert_eq!(check("GET", "/a", &["a@b"]), Err(BadTarget::Host));
-        assert_eq!(check("GET", "http://evil.example/a", own), Err(BadTarget::OtherAuthority));
-        assert_eq!(check("OPTIONS", "*", own), Err(BadTarget::NoPath));
-        assert_eq!(check("CONNECT", "h5.example.com:443", own), Err(BadTarget::NoPath));
     }
 }

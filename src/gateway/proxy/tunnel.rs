@@ -20,10 +20,11 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional},
-    net::TcpStream,
     sync::mpsc,
     time,
 };
+
+use crate::gateway::wire::Wire;
 
 /// How long a tunnel may say nothing. A phone that has lost its network says nothing for ever.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
@@ -39,7 +40,7 @@ pub(in crate::gateway) struct Terms {
 
 /// Asks the upstream to switch protocols. The connection is driven by a task of its own from here on.
 pub(super) async fn open(
-    stream: TcpStream,
+    stream: Wire,
     request: Request<Incoming>,
 ) -> hyper::Result<Response<Incoming>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -1,0 +1,109 @@
+//! `wxgate check`: says what is wrong with a configuration, or what to do at WeChat for it.
+
+use wxgate::{
+    Account, Code,
+    gateway::{self, config::Config},
+    wechat::{Client, Endpoints, ErrCode, Error, Kind},
+};
+
+use super::{
+    Stop,
+    cli::{self, CheckArgs},
+};
+
+pub(crate) async fn run(arguments: &CheckArgs) -> Result<(), Stop> {
+    let file = arguments.config.display();
+    let config = Config::from_file(&arguments.config);
+    let config = config.map_err(|problems| Stop::problems(&problems, &file))?;
+    let unusable = gateway::rehearse(&config);
+    for problem in &unusable {
+        cli::say_problem(format!("{file}: {problem}"));
+    }
+    match unusable.len() {
+        0 => {}
+        1 => return Err(Stop::usage(format!("1 problem in {file}"))),
+        count => return Err(Stop::usage(format!("{count} problems in {file}"))),
+    }
+    for warning in &config.warnings {
+        cli::say_problem(format!("warning: {warning}"));
+    }
+    cli::say(&format!("{file} is good\n\n{}", config.summary()));
+    if arguments.online { online(&config).await } else { Ok(()) }
+}
+
+/// Asks each of WeChat's addresses, and then for each account. Sessions are in memory: there is no store to ask.
+async fn online(config: &Config) -> Result<(), Stop> {
+    cli::say("");
+    let mut reached = 0;
+    let first = config.accounts.values().next().expect("a configuration has an account");
+    for host in config.wechat.api() {
+        let one = Endpoints::default().with_api([host.as_str()]).expect("it is an origin already");
+        match ask(one, first).await {
+            Some(error) if !matches!(error.kind(), Kind::Refused(..)) => {
+                cli::say(&format!("{host} cannot be used: {error}"));
+            }
+            _ => {
+                reached += 1;
+                cli::say(&format!("{host} answers"));
+            }
+        }
+    }
+    if reached == 0 {
+        let why = "none of WeChat's addresses can be used from this machine; let it connect to them, on port 443";
+        return Err(Stop::unavailable(why));
+    }
+    let (mut is_wrong, mut bad) = (false, Vec::new());
+    for (name, account) in &config.accounts {
+        let (verdict, said) = judge(ask(config.wechat.clone(), account).await.as_ref());
+        let said = format!("account {name} ({}): {said}", account.appid());
+        match verdict {
+            Verdict::Good => cli::say(&said),
+            Verdict::Wrong | Verdict::Unknown => bad.push(said),
+        }
+        is_wrong |= verdict == Verdict::Wrong;
+    }
+    match (bad.is_empty(), is_wrong) {
+        (true, _) => Ok(()),
+        (false, true) => Err(Stop::usage(bad.join("\nwxgate: "))),
+        (false, false) => Err(Stop::unavailable(bad.join("\nwxgate: "))),
+    }
+}
+
+/// Exchanges a code that nobody was ever given: the answer tells what WeChat makes of appid and secret.
+async fn ask(endpoints: Endpoints, account: &Account) -> Option<Error> {
+    Client::new(endpoints).exchange(account, &Code::new("wxgate-check")).await.err()
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Verdict {
+    Good,
+    /// The configuration has to be changed.
+    Wrong,
+    /// It may be right, and cannot be told now.
+    Unknown,
+}
+
+fn judge(answer: Option<&Error>) -> (Verdict, String) {
+    let Some(error) = answer else {
+        let said =
+            "something answers that is not WeChat: it took a code that nobody was ever given";
+        return (Verdict::Wrong, said.to_owned());
+    };
+    match error.kind() {
+        Kind::Refused(code, _) if *code == ErrCode::INVALID_CODE => {
+            (Verdict::Good, "WeChat knows the appid and takes the secret".to_owned())
+        }
+        Kind::Refused(code, _) if code.number() == 40013 => {
+            let said =
+                format!("WeChat does not know the appid: {code}; compare it with WeChat's console");
+            (Verdict::Wrong, said)
+        }
+        Kind::Refused(code, _) if matches!(code.number(), 40001 | 40125 | 40243) => {
+            let said = format!(
+                "WeChat does not take the secret: {code}; copy it from WeChat's console again, or reset it there"
+            );
+            (Verdict::Wrong, said)
+        }
+        _ => (Verdict::Unknown, format!("whether WeChat takes it cannot be told now: {error}")),
+    }
+}

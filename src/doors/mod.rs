@@ -1,0 +1,3 @@
+//! Other ways in than a page of our own, one file each. Each ends in a session that [`login`](crate::login) has made.
+
+pub(crate) mod facade;

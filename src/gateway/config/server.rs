@@ -1,0 +1,274 @@
+//! Reads what is said of the gateway as a whole, of accounts and of clients.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use super::{
+    checks,
+    data::{AssertionConfig, ClientApp, Config, Limits, SessionConfig, StoreKind, TlsFiles},
+    files,
+    reader::{Given, Section},
+    site::Draft,
+    urls,
+    values::{self, duration, known_name, quoted},
+};
+use crate::{
+    origin::Origin,
+    session::Lifetimes,
+    wechat::{Account, AccountKind, AppId, Endpoints, Lang},
+};
+
+/// All but accounts, sites and clients.
+pub(super) fn read(top: &Section<'_>) -> Config {
+    let bool_of = |name| top.flag(name).is_some_and(|given| given.value);
+    let listen = listen(top);
+    let admin_listen = top.text("admin_listen", values::address);
+    if let Some(admin) = &admin_listen
+        && listen.contains(&admin.value)
+    {
+        top.source.refuse(
+            &admin.place,
+            format!(
+                "{} is the address of listen: health and metrics are not for \
+                 everybody; take another port",
+                quoted(&admin.value.to_string())
+            ),
+        );
+    }
+    let cores =
+        top.number("cores", 1..=256).map(|given| usize::try_from(given.value).expect("256 fits"));
+    let rate_limit = top.number("rate_limit", 0..=1_000_000);
+    Config {
+        listen,
+        admin_listen: admin_listen.map(|given| given.value),
+        cores,
+        trusted_proxies: values_of(top.list("trusted_proxies", values::network)),
+        underscore_headers: bool_of("underscore_headers"),
+        rate_limit: rate_limit
+            .map_or(600, |given| u32::try_from(given.value).expect("a million fits")),
+        pages: files::folder(top, "pages").map(|given| given.value),
+        log_format: top.text("log_format", values::log_format).map(|given| given.value),
+        log_openid: bool_of("log_openid"),
+        lang: top.text("lang", values::lang).map_or(Lang::ZhCn, |given| given.value),
+        tls: tls(&top.section("tls")),
+        limits: limits(&top.section("limits")),
+        session: session(&top.section("session")),
+        wechat: wechat(&top.section("wechat")),
+        assertion: assertion(&top.section("assertion")),
+        accounts: BTreeMap::new(),
+        sites: BTreeMap::new(),
+        clients: BTreeMap::new(),
+        warnings: Vec::new(),
+        files: Vec::new(),
+    }
+}
+
+/// The values of a list, without their places.
+pub(super) fn values_of<T>(list: Option<Given<Vec<Given<T>>>>) -> Vec<T> {
+    list.into_iter().flat_map(|list| list.value).map(|given| given.value).collect()
+}
+
+fn listen(top: &Section<'_>) -> Vec<SocketAddr> {
+    let Some(given) = top.one_or_list("listen", values::address) else {
+        return vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))];
+    };
+    if given.value.is_empty() && top.has_empty_list("listen") {
+        top.source.refuse(
+            &given.place,
+            "it is empty, so nobody could connect; write for example listen = \"127.0.0.1:8080\"",
+        );
+    }
+    let mut list = Vec::new();
+    for Given { value, place } in given.value {
+        // Port 0 is another one each time.
+        if value.port() != 0 && list.contains(&value) {
+            top.source.refuse(&place, format!("{} is there twice", quoted(&value.to_string())));
+        }
+        list.push(value);
+    }
+    list
+}
+
+fn tls(section: &Section<'_>) -> Option<TlsFiles> {
+    let certificate = files::pem(section, "certificate");
+    let key = files::pem(section, "key");
+    for (given, missing) in [("certificate", "key"), ("key", "certificate")] {
+        if section.has(given) && !section.has(missing) {
+            section.missing(missing);
+        }
+    }
+    if section.is_there() && !section.has("certificate") && !section.has("key") {
+        section.missing("certificate");
+        section.missing("key");
+    }
+    Some(TlsFiles { certificate: certificate?.value, key: key?.value })
+}
+
+fn limits(section: &Section<'_>) -> Limits {
+    let default = Limits::default();
+    let time = |name, range, default| {
+        let given = section.text(name, duration(range));
+        given.map_or(default, |given| given.value)
+    };
+    let connections = section.number("connections", 1..=10_000_000);
+    let connections =
+        connections.map(|given| usize::try_from(given.value).expect("ten millions fit"));
+    Limits {
+        request_head: time("request_head", values::REQUEST_HEAD, default.request_head),
+        keep_alive: time("keep_alive", values::KEEP_ALIVE, default.keep_alive),
+        drain: time("drain", values::DRAIN, default.drain),
+        ready_wait: time("ready_wait", values::READY_WAIT, default.ready_wait),
+        connections: connections.unwrap_or(default.connections),
+    }
+}
+
+fn session(section: &Section<'_>) -> SessionConfig {
+    let time = |name| section.text(name, duration(values::SESSION));
+    let default = Lifetimes::default();
+    let life = time("life");
+    let life_is_bad = section.is_bad("life", life.as_ref());
+    let absolute = life.map_or(default.absolute, |given| given.value);
+    let idle = match time("idle") {
+        Some(idle) => {
+            if idle.value > absolute && !life_is_bad {
+                let life = humantime::format_duration(absolute);
+                let idle_text = humantime::format_duration(idle.value);
+                section.source.refuse(&idle.place, format!("{idle_text} is longer than the whole life of a \
+                                                            session, {life}: no session would ever be idle for so long; write a shorter time here or a \
+                                                            longer one for the life"));
+            }
+            idle.value
+        }
+        // Whoever asks for short sessions need not say so twice.
+        None => default.idle.min(absolute),
+    };
+    let store = section.text("store", values::store);
+    let refresh = time("refresh_profiles_after");
+    SessionConfig {
+        store: store.map_or(StoreKind::Memory, |given| given.value),
+        lifetimes: Lifetimes { idle, absolute },
+        refresh_profiles_after: refresh
+            .map_or(Duration::from_secs(24 * 60 * 60), |given| given.value),
+    }
+}
+
+fn wechat(section: &Section<'_>) -> Endpoints {
+    let api = section.list("api", urls::origin);
+    if let Some(api) = &api
+        && api.value.is_empty()
+        && section.has_empty_list("api")
+    {
+        section.source.refuse(&api.place, "it is empty; leave the key out for WeChat's own hosts");
+    }
+    let api = values_of(api);
+    let endpoints = Endpoints::default().with_api(api.iter().map(Origin::as_str));
+    let endpoints = endpoints.expect("these are origins");
+    match section.text("open", urls::origin) {
+        Some(open) => endpoints.with_open(open.value.as_str()).expect("it is an origin"),
+        None => endpoints,
+    }
+}
+
+fn assertion(section: &Section<'_>) -> AssertionConfig {
+    AssertionConfig {
+        key_files: files::pems(section, "key_file"),
+        issuer: section.text("issuer", urls::issuer).map(|given| given.value),
+    }
+}
+
+type Named<T> = Vec<(String, Given<T>)>;
+
+/// The accounts that are good, and the names of all.
+pub(super) fn accounts(top: &Section<'_>) -> (Named<Account>, Vec<String>) {
+    let sections = top.named("account", "account.*");
+    if sections.is_empty() && !top.has("account") {
+        let place = top.place.below("account");
+        top.source.refuse(
+            &place,
+            "there is no account; write [account.main], and below it appid = \
+             \"wx0123456789abcdef\" and secret_file = \"secret.txt\"",
+        );
+    }
+    let mut found: Named<Account> = Vec::new();
+    let names = sections.iter().map(|(name, _)| name.clone()).collect();
+    for (name, section) in sections {
+        let appid = appid(&section);
+        let secret = files::secret(&section);
+        let kind = section.text("kind", values::kind);
+        let (Some(appid), Some(secret)) = (appid, secret) else { continue };
+        let twin = found.iter().find(|(_, other)| *other.value.appid() == appid.value);
+        if let Some((other, _)) = twin {
+            section.source.refuse(
+                &appid.place,
+                format!(
+                    "{} is the appid of account {other:?} already; one account is enough",
+                    quoted(appid.value.as_str())
+                ),
+            );
+        }
+        let make = match kind.map(|given| given.value) {
+            Some(AccountKind::Website) => Account::website,
+            _ => Account::official_account,
+        };
+        let value = make(appid.value.as_str(), secret).expect("it is an appid");
+        found.push((name, Given { value, place: section.place.clone() }));
+    }
+    (found, names)
+}
+
+/// The apps that sign in through us.
+pub(super) fn clients(top: &Section<'_>, sites: &[Draft<'_>]) -> Named<ClientApp> {
+    let mut found: Named<ClientApp> = Vec::new();
+    for (name, section) in top.named("client", "client.*") {
+        let appid = appid(&section);
+        let secret = files::secret(&section);
+        let names = || sites.iter().map(|site| &*site.name);
+        let site = section.text("site", |text| known_name(text, "site", names()));
+        if !section.has("site") {
+            section.missing("site");
+        }
+        let uris = section.list("redirect_uris", urls::redirect_uri);
+        match &uris {
+            None if section.has("redirect_uris") => {}
+            None => section.missing("redirect_uris"),
+            Some(list) if section.has_empty_list("redirect_uris") => {
+                section.source.refuse(
+                    &list.place,
+                    "it is empty, so nobody could ever sign in; write for example \
+                     redirect_uris = [\"https://old.example.com/\"]",
+                );
+            }
+            Some(_) => {}
+        }
+        let Some(appid) = appid else { continue };
+        let twin = found.iter().find(|(_, other)| other.value.appid == appid.value);
+        if let Some((other, _)) = twin {
+            section.source.refuse(
+                &appid.place,
+                format!(
+                    "{} is the appid of client {other:?} already; give each app its own",
+                    quoted(appid.value.as_str())
+                ),
+            );
+        }
+        let (Some(secret), Some(site)) = (secret, site) else { continue };
+        let value = ClientApp {
+            appid: appid.value,
+            secret,
+            site: site.value,
+            redirect_uris: values_of(uris),
+        };
+        found.push((name, Given { value, place: section.place.clone() }));
+    }
+    found
+}
+
+fn appid(section: &Section<'_>) -> Option<Given<AppId>> {
+    if !section.has("appid") {
+        section.missing("appid");
+    }
+    section.text("appid", |text| AppId::parse(text).map_err(|_| checks::appid_advice(text)))
+}

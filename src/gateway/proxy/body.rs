@@ -1,0 +1,119 @@
+//! The body of an upstream's answer, wherever it comes from.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Response, Version};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::{connection::PooledBody, failure::BodyError, files::FileBody};
+
+/// The body of an upstream's answer. One that ends early ends with an error, never as if it were whole.
+pub(in crate::gateway) struct UpstreamBody(Source);
+
+enum Source {
+    Pooled(PooledBody),
+    Shared(SharedBody),
+    File(FileBody),
+    Own(Full<Bytes>),
+}
+
+impl From<PooledBody> for UpstreamBody {
+    fn from(body: PooledBody) -> Self {
+        Self(Source::Pooled(body))
+    }
+}
+
+impl From<FileBody> for UpstreamBody {
+    fn from(body: FileBody) -> Self {
+        Self(Source::File(body))
+    }
+}
+
+impl From<&'static str> for UpstreamBody {
+    fn from(text: &'static str) -> Self {
+        Self(Source::Own(Full::from(text)))
+    }
+}
+
+impl UpstreamBody {
+    /// The answer with a body whose connection is driven elsewhere.
+    pub(super) fn shared(response: Response<Incoming>) -> Response<Self> {
+        let has_end_mark = response.version() == Version::HTTP_2;
+        response.map(|body| Self(Source::Shared(SharedBody { body, has_end_mark })))
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = match &mut self.0 {
+            Source::Pooled(body) => body.poll_frame(context),
+            Source::Shared(body) => body.poll_frame(context),
+            Source::File(body) => body.poll_frame(context),
+            Source::Own(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+        };
+        if let Poll::Ready(Some(Err(error))) = &polled {
+            tracing::warn!(%error, "an answer is cut off");
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Source::Pooled(body) => body.is_end_stream(),
+            Source::Shared(body) => body.body.is_end_stream(),
+            Source::File(body) => body.is_end_stream(),
+            Source::Own(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Source::Pooled(body) => body.size_hint(),
+            Source::Shared(body) => body.body.size_hint(),
+            Source::File(body) => body.size_hint(),
+            Source::Own(body) => body.size_hint(),
+        }
+    }
+}
+
+impl fmt::Debug for UpstreamBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpstreamBody").finish_non_exhaustive()
+    }
+}
+
+/// A body whose connection is driven elsewhere.
+struct SharedBody {
+    body: Incoming,
+    /// HTTP/2 says where a body ends. hyper takes a reset without an error for the end of it, too.
+    has_end_mark: bool,
+}
+
+impl SharedBody {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        Poll::Ready(match frame {
+            Some(frame) => Some(frame.map_err(BodyError::Upstream)),
+            None if self.has_end_mark && !self.body.is_end_stream() => {
+                Some(Err(BodyError::Unfinished))
+            }
+            None => None,
+        })
+    }
+}

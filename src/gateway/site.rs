@@ -1,0 +1,223 @@
+//! The sites of a gateway: which one a host names, and which route a request takes.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, request::Parts};
+
+use super::{
+    inject::{Assertions, Claims},
+    metrics::RouteMetrics,
+};
+use crate::{
+    doors::facade::Facade,
+    login::{
+        ACCOUNT, Demand, Endpoint, Gate, PathPattern, TwoReadings, WechatUser, first_fit, parameter,
+    },
+};
+
+/// All sites.
+#[derive(Debug, Default)]
+pub(super) struct Sites {
+    sites: Vec<Site>,
+    by_host: HashMap<Box<str>, usize>,
+}
+
+impl Sites {
+    /// Sites, each with the host names that lead to it beside its public URL's.
+    pub(super) fn new(sites: impl IntoIterator<Item = (Site, Vec<String>)>) -> Self {
+        let mut all = Self::default();
+        for (site, hosts) in sites {
+            let own = site.gate.public_url().authority().to_owned();
+            for host in hosts.into_iter().chain([own]) {
+                all.by_host.insert(canonical_host(&host).into(), all.sites.len());
+            }
+            all.sites.push(site);
+        }
+        all
+    }
+
+    /// The site that a `Host` header names. Where there is only one, it answers to any name: its logins lead to its
+    /// public URL.
+    pub(super) fn of(&self, host: &str) -> Option<&Site> {
+        match &*self.sites {
+            [only] => Some(only),
+            _ => self.named(host),
+        }
+    }
+
+    /// The site that a host names, and no other.
+    pub(super) fn named(&self, host: &str) -> Option<&Site> {
+        let known = self.by_host.get(host).or_else(|| self.by_host.get(&*canonical_host(host)));
+        known.map(|at| &self.sites[*at])
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Site> {
+        self.sites.iter()
+    }
+}
+
+/// A host in the form in which hosts are compared: in lower case, without port, and without a dot at the end.
+pub(super) fn canonical_host(host: &str) -> String {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.to_ascii_lowercase()
+}
+
+/// One site: a host that people know, its logins and its routes.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) name: Arc<str>,
+    pub(super) gate: Gate,
+    /// The logins with the site's other accounts, by the names that these have in addresses.
+    pub(super) others: Vec<(Box<str>, Gate)>,
+    /// The one that says most comes first.
+    pub(super) routes: Vec<Route>,
+    pub(super) proof_files: HashMap<Box<str>, Bytes>,
+    pub(super) forward_auth: bool,
+    pub(super) facade: Option<Facade>,
+}
+
+/// What a request of a site leads to.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    Endpoint(&'a Gate),
+    Route(&'a Route),
+    Nothing,
+}
+
+impl Site {
+    /// What a request with a canonical path leads to.
+    pub(super) fn find(&self, head: &Parts) -> Result<Found<'_>, TwoReadings> {
+        let path = head.uri.path();
+        if Endpoint::named_by(path).is_some() {
+            return Ok(Found::Endpoint(self.gate_of(head.uri.query().unwrap_or_default())));
+        }
+        let found = first_fit(&self.routes, path, |route, reading| {
+            route.pattern.fits(path, reading) && route.takes(&head.method)
+        })?;
+        Ok(found.map_or(Found::Nothing, Found::Route))
+    }
+
+    /// The login that an endpoint of ours speaks of: with the site's own account, unless the query names another.
+    fn gate_of(&self, query: &str) -> &Gate {
+        if self.others.is_empty() {
+            return &self.gate;
+        }
+        let name = parameter(query, ACCOUNT).unwrap_or_default();
+        let other = self.others.iter().find(|(known, _)| **known == *name);
+        other.map_or(&self.gate, |(_, gate)| gate)
+    }
+
+    pub(super) fn answers_proxies(&self) -> bool {
+        self.forward_auth
+    }
+}
+
+/// One route: what it asks, and where it leads.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// As the operator has written it.
+    pub(super) name: Arc<str>,
+    pub(super) pattern: PathPattern,
+    /// Empty means all.
+    pub(super) methods: Vec<Method>,
+    pub(super) gate: Gate,
+    pub(super) demand: Demand,
+    pub(super) inject: Inject,
+    pub(super) metrics: RouteMetrics,
+    /// None where requests do not pass through us, but only questions about them.
+    pub(super) target: Option<Target>,
+}
+
+/// Where a route leads, and on what terms.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// Which of the upstreams.
+    pub(super) upstream: usize,
+    /// What takes the place of which prefix.
+    pub(super) rewrite: Option<(Box<str>, Box<str>)>,
+    /// The host that the upstream sees instead of the browser's.
+    pub(super) host: Option<HeaderValue>,
+    pub(super) connect: Duration,
+    pub(super) response_head: Option<Duration>,
+    pub(super) body_limit: Option<u64>,
+}
+
+/// What upstreams and pages are told of the user.
+#[derive(Clone, Debug)]
+pub(super) struct Inject {
+    pub(super) headers: bool,
+    pub(super) x_auth_request: bool,
+    pub(super) html: bool,
+    /// Signed, and for whom.
+    pub(super) assertion: Option<(Assertions, Box<str>)>,
+}
+
+const AUTH_REQUEST_USER: HeaderName = HeaderName::from_static("x-auth-request-user");
+const AUTH_REQUEST_NAME: HeaderName = HeaderName::from_static("x-auth-request-preferred-username");
+const SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
+const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
+const ASSERTION: HeaderName = HeaderName::from_static("x-wechat-assertion");
+
+impl Route {
+    fn takes(&self, method: &Method) -> bool {
+        self.methods.is_empty()
+            || self.methods.contains(method)
+            // Whoever may read a page may ask how it is.
+            || (*method == Method::HEAD && self.methods.contains(&Method::GET))
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(super) fn demand(&self) -> &Demand {
+        &self.demand
+    }
+
+    /// The headers that tell who the user is, as this route wants to be told.
+    pub(super) fn identity_of(
+        &self,
+        user: &WechatUser,
+    ) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let named = move |name: HeaderName, of: HeaderName| {
+            let mut known = user.headers();
+            known.find(|(known, _)| *known == of).map(|(_, value)| (name, value))
+        };
+        let own = self.inject.headers.then(|| user.headers()).into_iter().flatten();
+        let familiar = self.inject.x_auth_request.then(|| {
+            let user = named(AUTH_REQUEST_USER, SUBJECT);
+            user.into_iter().chain(named(AUTH_REQUEST_NAME, NICKNAME))
+        });
+        let assertion = self.inject.assertion.as_ref().map(|(assertions, audience)| {
+            (ASSERTION, assertions.sign(&Claims::of(user, audience), self.gate.now()))
+        });
+        own.chain(familiar.into_iter().flatten()).chain(assertion)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c28_hosts_are_compared_in_lower_case_without_port_and_dot() {
+        for same in [
+            "h5.example.com",
+            "H5.Example.COM",
+            "h5.example.com.",
+            "h5.example.com:8443",
+            "h5.example.com.:80",
+        ] {
+            assert_eq!(canonical_host(same), "h5.example.com", "{same}");
+        }
+        assert_eq!(canonical_host("[::1]:8080"), "[::1]");
+        assert_eq!(canonical_host("[::1]"), "[::1]");
+        assert_ne!(canonical_host("h5.example.com.."), "h5.example.com");
+        assert_ne!(canonical_host("h5.example.com:x"), "h5.example.com");
+    }
+}
