@@ -7,17 +7,19 @@ use std::{
     time::Duration,
 };
 
+use axum::{Router, routing::get};
 use http::StatusCode;
+use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    net::TcpStream,
+    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader},
+    net::{TcpStream, UnixDatagram},
     process::{Child, Command},
 };
 use wxgate::simulator::Simulator;
 
 use crate::world::{self, App, Browser};
 
-fn wxgate() -> Command {
+pub fn wxgate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wxgate"));
     command
         .env_remove("WXGATE_SECRET")
@@ -115,7 +117,13 @@ async fn wrong_settings_are_named_with_what_to_write_instead() {
 #[tokio::test]
 async fn a_log_level_that_is_none_stops_the_start() {
     for name in ["WXGATE_LOG", "RUST_LOG"] {
-        let output = wxgate().args(serve(&[])).env(name, "wxgate=loud").output().await.unwrap();
+        let output = wxgate()
+            .args(serve(&[]))
+            .env("WXGATE_SECRET", "0123456789abcdef0123456789abcdef")
+            .env(name, "wxgate=loud")
+            .output()
+            .await
+            .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(64), "{said}");
         assert!(said.contains(name) && said.contains("wxgate=loud"), "{said}");
@@ -155,6 +163,7 @@ async fn serve_signs_people_in_and_stops_in_good_order() {
         .args(["--listen", &listen.to_string(), "--login", "userinfo"])
         .args(["--wechat-api", &sim.url(), "--wechat-open", &sim.url()])
         .env("WXGATE_SECRET", "0123456789abcdef0123456789abcdef")
+        .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
@@ -247,13 +256,100 @@ async fn the_examples_run() {
     }
 }
 
-/// What a command has said on standard error, once it has stopped.
-pub async fn log_of(child: &mut Child) -> impl Future<Output = String> + use<> {
-    let mut stderr = child.stderr.take().unwrap();
-    let reading = tokio::spawn(async move {
+#[tokio::test]
+async fn w10_each_line_of_the_log_is_json_and_none_holds_a_query() {
+    let (sim, app) = (Simulator::start().await, App::start().await);
+    let listen = world::free_port();
+    let url = format!("http://{listen}");
+    let mut child = wxgate()
+        .args(["serve", "--appid", world::APPID, "--public-url", &url, "--upstream", &app.url()])
+        .args(["--listen", &listen.to_string()])
+        .args(["--wechat-api", &sim.url(), "--wechat-open", &sim.url()])
+        .env("WXGATE_SECRET", "0123456789abcdef0123456789abcdef")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = log_of(&mut child);
+    listening(listen).await;
+    let browser = Browser::new(&url, "alice");
+    browser.walk("/page?planted=in-the-query").await;
+    sim.fault(wxgate::simulator::Fault::Quota, 1);
+    browser.walk("/_wx/login?scope=userinfo&to=/page?planted").await;
+    assert_eq!(terminate(child).await, Some(0));
+    let log = log.await;
+    let lines: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    for line in &lines {
+        let time = line["timestamp"].as_str().unwrap();
+        assert!(humantime::parse_rfc3339(time).is_ok(), "{line}");
+        assert!(line["level"].is_string() && line["target"].is_string(), "{line}");
+    }
+    let serving = lines.iter().find(|line| line["message"] == "serving").expect("it says so");
+    assert_eq!(serving["addr"], listen.to_string());
+    let failed = lines.iter().find(|line| line["message"] == "a sign-in failed");
+    assert!(failed.expect("it says so")["error"].as_str().unwrap().contains("45009"));
+    assert!(!log.contains("planted"), "{log}");
+}
+
+#[tokio::test]
+async fn systemd_is_told_when_it_serves_and_when_it_stops() {
+    let path = std::env::temp_dir().join(format!("wxgate-notify-{}", uuid::Uuid::new_v4()));
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut buffer = [0; 256];
+        let receiving = tokio::time::timeout(Duration::from_secs(60), socket.recv(&mut buffer));
+        let length = receiving.await.expect("it tells").unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let listen = world::free_port().to_string();
+    let child = wxgate()
+        .args(serve(&["--listen"]))
+        .arg(&listen)
+        .env("WXGATE_SECRET", "0123456789abcdef0123456789abcdef")
+        .env("NOTIFY_SOCKET", &path)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(told().await, "READY=1");
+    // Whoever is told so can connect.
+    TcpStream::connect(&listen).await.expect("it listens");
+    assert_eq!(terminate(child).await, Some(0));
+    assert_eq!(told().await, "STOPPING=1");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[tokio::test]
+async fn health_is_an_exit_code() {
+    async fn health(router: Router) -> (Option<i32>, String) {
+        let admin = world::serve(router).await.to_string();
+        run(&["health", "--admin", &admin]).await
+    }
+    let well = Router::new().route("/healthz", get(async || "ok\n"));
+    assert_eq!(health(well).await, (Some(0), String::new()));
+    // Something else listens there.
+    let (code, said) = health(Router::new()).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("404") && said.contains("admin_listen"), "{said}");
+    let nobody = world::free_port().to_string();
+    let (code, said) = run(&["health", "--admin", &nobody]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains(&nobody) && said.contains("refused"), "{said}");
+}
+
+/// What a command has said on standard output and on standard error, once it has stopped.
+pub fn log_of(child: &mut Child) -> impl Future<Output = String> + use<> {
+    async fn read(mut from: impl AsyncRead + Unpin) -> String {
         let mut text = Vec::new();
-        stderr.read_to_end(&mut text).await.unwrap();
+        from.read_to_end(&mut text).await.unwrap();
         String::from_utf8_lossy(&text).into_owned()
+    }
+    let (out, errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let reading = tokio::spawn(async move {
+        let (out, errors) = tokio::join!(read(out), read(errors));
+        format!("{out}{errors}")
     });
     async { reading.await.unwrap() }
 }

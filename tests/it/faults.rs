@@ -10,12 +10,17 @@ use std::{
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
-use wxgate::session::{
-    Lifetimes, Lookup, MemoryStore, NewSession, OneUse, Session, SessionId, Store, StoreError,
-    UserChange, UserKey, UserSlot,
+use wxgate::{
+    clock::{Clock, ManualClock, SystemClock},
+    gateway::{Gateway, Settings},
+    session::{
+        Lifetimes, Lookup, MemoryStore, NewSession, OneUse, Session, SessionId, Store, StoreError,
+        UserChange, UserKey, UserSlot,
+    },
+    simulator::Simulator,
 };
 
-use crate::world::World;
+use crate::world::{World, http_client, login};
 
 /// A memory store behind a line that can be cut, and that has to be asked for everything.
 #[derive(Clone, Debug)]
@@ -24,6 +29,8 @@ pub struct Watched {
     down: Arc<AtomicBool>,
     /// Only what ends all sessions of a user fails.
     half_down: Arc<AtomicBool>,
+    /// The user signs out everywhere just before the next session is made.
+    signs_out: Arc<AtomicBool>,
     app_data_loads: Arc<AtomicUsize>,
 }
 
@@ -33,8 +40,19 @@ impl Watched {
             inner,
             down: Arc::default(),
             half_down: Arc::default(),
+            signs_out: Arc::default(),
             app_data_loads: Arc::default(),
         }
+    }
+
+    /// Set to true, it cuts the line.
+    pub fn down(&self) -> Arc<AtomicBool> {
+        self.down.clone()
+    }
+
+    /// Set to true, it lets the user sign out everywhere just before the next session is made.
+    pub fn signs_out(&self) -> Arc<AtomicBool> {
+        self.signs_out.clone()
     }
 
     pub fn app_data_loads(&self) -> Arc<AtomicUsize> {
@@ -72,6 +90,9 @@ impl Store for Watched {
     }
 
     async fn create(&self, new: NewSession) -> Result<Arc<Session>, StoreError> {
+        if self.signs_out.swap(false, Ordering::SeqCst) {
+            self.line()?.remove_all_of(new.user.key()).await?;
+        }
         self.line()?.create(new).await
     }
 
@@ -177,4 +198,28 @@ async fn c42_a_sign_out_everywhere_that_fails_can_be_tried_again() {
     half_down.store(false, Ordering::SeqCst);
     assert_eq!(phone.log_out("?everywhere=1").await.status, StatusCode::SEE_OTHER);
     assert_eq!(desk.fetch("/page").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_gateway_without_its_store_is_not_ready() {
+    let sim = Simulator::start().await;
+    let clock = ManualClock::new(SystemClock.now());
+    let store = Watched::new(MemoryStore::builder().clock(clock.clone()).build());
+    let down = store.down();
+    let (_, login) = login(&sim, clock, store);
+    let anywhere = "127.0.0.1:0".parse().unwrap();
+    let settings = Settings::new(login, "http://127.0.0.1:9".parse().unwrap()).listen(anywhere);
+    let gateway = Gateway::start(settings.cores(1).admin_listen(anywhere)).unwrap();
+    let admin = gateway.admin_addr().unwrap();
+    let ready = async || {
+        let answer = http_client().get(format!("http://{admin}/readyz")).send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    assert_eq!(ready().await.0, StatusCode::OK);
+    down.store(true, Ordering::SeqCst);
+    let (status, said) = ready().await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(said.contains("store_down"), "{said}");
+    down.store(false, Ordering::SeqCst);
+    assert_eq!(ready().await.0, StatusCode::OK);
 }

@@ -93,7 +93,10 @@ async fn scripts_are_told_instead_of_redirected() {
     }
     let profile = browser.fetch("/profile").await.json();
     assert_eq!(profile["error"], "userinfo_required");
-    assert_eq!(profile["login_url"], format!("{}/_wx/login?scope=userinfo&to=%2F", world.url));
+    assert_eq!(
+        profile["login_url"],
+        format!("{}/_wx/login?scope=userinfo&ask=1&to=%2F", world.url)
+    );
     assert_eq!(world.app.requests(), 0);
 
     let login_url = browser.fetch("/_wx/me").await.json()["login_url"].as_str().unwrap().to_owned();
@@ -338,4 +341,27 @@ async fn endpoints_of_ours_never_reach_the_app() {
     // Another spelling is a page like any other.
     assert_eq!(browser.get("/%5fwx/me").await.status, StatusCode::OK);
     assert_eq!(browser.get("/_wxyz").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn c20_what_a_client_says_is_in_no_header_of_a_refusal() {
+    let world = World::start().await;
+    let browser = world.browser("alice").with("x-request-id", "planted-id");
+    for (path, status) in [
+        ("/page?planted-7c1e", StatusCode::UNAUTHORIZED),
+        ("/_wx/planted-7c1e", StatusCode::NOT_FOUND),
+        ("/_wx/callback?code=planted-7c1e&code=x", StatusCode::BAD_REQUEST),
+        ("/off/planted-7c1e%2f", StatusCode::BAD_REQUEST),
+    ] {
+        let answer = browser.fetch(path).await;
+        assert_eq!(answer.status, status, "{path}");
+        for (name, value) in &answer.headers {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            assert!(!value.contains("planted-7c1e"), "{path} {name}: {value}");
+        }
+        // The one that is there to be repeated, since it holds a word and nothing else.
+        assert_eq!(answer.headers["x-request-id"], "planted-id", "{path}");
+    }
+    let odd = world.browser("alice").with("x-request-id", "planted <7c1e>").fetch("/page").await;
+    assert!(!odd.headers["x-request-id"].to_str().unwrap().contains("planted"));
 }

@@ -3,19 +3,35 @@
 // Nothing is public beyond this binary.
 #![allow(unreachable_pub)]
 
+mod accounts;
 mod architecture;
 mod browser;
 mod callback;
 mod client;
 mod command;
+mod config;
+mod domains;
+mod facade;
 mod faults;
+mod fronts;
 mod layer;
+mod load;
 mod log_out;
 mod login;
+mod observe;
+mod process;
 mod proxy;
 mod redirects;
 mod refresh;
+mod reload;
+mod routes;
 mod secrets;
+mod service;
 mod simulator;
+mod single_page;
+mod sites;
 mod third_party;
+mod tickets;
+mod transfers;
+mod warehouse;
 mod world;

@@ -161,12 +161,11 @@ async fn c18_the_path_that_was_judged_is_the_path_that_is_sent() {
         assert!(answer.contains(&format!("\"uri\":\"{sent}\"")), "{target} {answer}");
     }
     // What leads out of the open path is private, and what can be read in two ways is refused.
-    for target in
-        ["/off;v=1/x", "/off/../page", "/off/%2e%2e/page", "/off/..//page", "/%6Fff/../page"]
-    {
+    for target in ["/off/../page", "/off/%2e%2e/page", "/off/..//page", "/%6Fff/../page"] {
         assert!(get(target).await.starts_with("HTTP/1.1 302"), "{target}");
     }
     for target in [
+        "/off;v=1/x",
         "/off%2f..%2fpage",
         "/off/..%5cpage",
         "/off/..;/page",

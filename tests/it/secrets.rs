@@ -48,11 +48,12 @@ async fn c50_c51_w10_no_secret_is_in_any_log_page_or_upstream_header() {
         .args(["--wechat-api", &format!("http://{api}"), "--wechat-open", &sim.url()])
         .env("WXGATE_SECRET", SECRET)
         .env("WXGATE_LOG", "trace")
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let log = log_of(&mut gateway).await;
+    let log = log_of(&mut gateway);
     listening(listen).await;
 
     let mut left = Vec::<Answer>::new();

@@ -1,30 +1,68 @@
-//! Clients that others wrote, which sign in at the simulator with nothing but their hosts changed.
+//! Clients that others wrote, which sign in with nothing but their hosts changed: at the simulator, and at a gateway that
+//! plays WeChat for them.
 
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 use wxgate::simulator::Simulator;
 
+use crate::{
+    domains::CLIENT_SECRET,
+    facade::{SHOP, shops},
+};
+
+/// The clients: a program, a script, and what it says when all went well.
+fn wechatpy() -> (PathBuf, &'static str, &'static str) {
+    (clients().join("python/bin/python"), "wechatpy_login.py", "OK wechatpy")
+}
+
+fn co_wechat_oauth() -> (PathBuf, &'static str, &'static str) {
+    ("node".into(), "co_wechat_oauth_login.mjs", "OK co-wechat-oauth")
+}
+
 #[tokio::test]
 async fn wechatpy_signs_in() {
-    let clients = clients();
-    let python = clients.join("python/bin/python");
-    signs_in(python, "wechatpy_login.py", &clients, "OK wechatpy").await;
+    at_the_simulator(wechatpy()).await;
 }
 
 #[tokio::test]
 async fn co_wechat_oauth_signs_in() {
-    let script = "co_wechat_oauth_login.mjs";
-    signs_in("node", script, &clients(), "OK co-wechat-oauth").await;
+    at_the_simulator(co_wechat_oauth()).await;
 }
 
-async fn signs_in(program: impl AsRef<Path>, script: &str, clients: &Path, ok: &str) {
+async fn at_the_simulator(client: (PathBuf, &str, &str)) {
     let sim = Simulator::start().await;
+    signs_in(client, &[&sim.url()]).await;
+    // The second exchange is the one that shows a used code.
+    assert_eq!(sim.count("/sns/oauth2/access_token"), 2);
+    assert_eq!(sim.count("/sns/userinfo"), 1);
+}
+
+#[tokio::test]
+async fn wechatpy_signs_in_through_a_gateway_that_it_takes_for_wechat() {
+    through_a_gateway(wechatpy()).await;
+}
+
+#[tokio::test]
+async fn co_wechat_oauth_signs_in_through_a_gateway_that_it_takes_for_wechat() {
+    through_a_gateway(co_wechat_oauth()).await;
+}
+
+async fn through_a_gateway(client: (PathBuf, &str, &str)) {
+    let sites = shops().await;
+    signs_in(client, &[&format!("http://127.0.0.1:{}", sites.port()), SHOP, CLIENT_SECRET]).await;
+    // WeChat was asked once, by the gateway.
+    assert_eq!(sites.sim.count("/sns/oauth2/access_token"), 1);
+    assert_eq!(sites.sim.count("/sns/userinfo"), 1);
+    assert_eq!(sites.sim.count("/sns/auth"), 0);
+}
+
+async fn signs_in((program, script, ok): (PathBuf, &str, &str), arguments: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
-    let output = Command::new(program.as_ref())
+    let output = Command::new(program)
         .arg(script)
-        .arg(sim.url())
-        .current_dir(clients)
+        .args(arguments)
+        .current_dir(clients())
         .env("PYTHONIOENCODING", "utf-8")
         .env("NO_PROXY", "*")
         .output()
@@ -34,9 +72,6 @@ async fn signs_in(program: impl AsRef<Path>, script: &str, clients: &Path, ok: &
     let complained = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{complained}");
     assert!(said.starts_with(ok), "{said}{complained}");
-    // The second exchange is the one that shows a used code.
-    assert_eq!(sim.count("/sns/oauth2/access_token"), 2);
-    assert_eq!(sim.count("/sns/userinfo"), 1);
 }
 
 /// Where `tests/clients/setup.sh` puts them: in the target directory, wherever that is.

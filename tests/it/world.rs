@@ -98,7 +98,8 @@ pub fn login(sim: &Simulator, clock: ManualClock, store: impl Store) -> (String,
 
 pub fn gateway(url: &str, login: WechatLoginLayer, upstream: &str) -> Gateway {
     let listen = url.strip_prefix("http://").unwrap().parse().unwrap();
-    let settings = Settings::new(login, upstream.parse().unwrap()).listen(listen).cores(1);
+    let settings = Settings::new(login, upstream.parse().unwrap());
+    let settings = settings.listen(listen).cores(1).rate_limit(0);
     Gateway::start(settings).expect("the port is free")
 }
 
@@ -222,6 +223,12 @@ impl Browser {
         self
     }
 
+    /// With another client, such as one that finds hosts where none is.
+    pub fn through(mut self, http: reqwest::Client) -> Self {
+        self.http = http;
+        self
+    }
+
     pub fn without(mut self, name: &'static str) -> Self {
         self.headers.remove(name);
         self
@@ -332,10 +339,17 @@ impl Browser {
 }
 
 pub fn http_client() -> reqwest::Client {
+    http_client_for(&["h5.localhost", "www.localhost", "shop.localhost", "blog.localhost"])
+}
+
+/// One that finds these hosts on this machine.
+pub fn http_client_for(hosts: &[&str]) -> reqwest::Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
         rustls::crypto::ring::default_provider().install_default().ok();
     });
     let none = reqwest::redirect::Policy::none();
-    reqwest::Client::builder().redirect(none).no_proxy().build().unwrap()
+    let client = reqwest::Client::builder().redirect(none).no_proxy();
+    let here = SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
+    hosts.iter().fold(client, |client, host| client.resolve(host, here)).build().unwrap()
 }

@@ -2,6 +2,8 @@
 
 mod demo;
 mod https;
+mod pages;
+mod single_page;
 
 use std::{
     env, fs,
@@ -53,12 +55,18 @@ const FLAGS: [&str; 12] = [
 pub struct Options {
     user_agent: Option<String>,
     languages: String,
+    runs_scripts: bool,
     args: Vec<String>,
 }
 
 impl Options {
     pub fn wechat() -> Self {
-        Self { user_agent: Some(WECHAT.into()), languages: "zh-CN,zh".into(), args: Vec::new() }
+        Self {
+            user_agent: Some(WECHAT.into()),
+            languages: "zh-CN,zh".into(),
+            runs_scripts: true,
+            args: Vec::new(),
+        }
     }
 
     /// Chromium as it is, which is not WeChat's browser.
@@ -68,6 +76,12 @@ impl Options {
 
     pub fn languages(mut self, languages: &str) -> Self {
         languages.clone_into(&mut self.languages);
+        self
+    }
+
+    /// No page's script is run. Those of the test still are.
+    pub fn without_scripts(mut self) -> Self {
+        self.runs_scripts = false;
         self
     }
 
@@ -90,7 +104,11 @@ impl Options {
             wanted.set_browser_option("args", args)?;
             wanted.set_browser_option(
                 "prefs",
-                json!({ "intl.accept_languages": self.languages, "intl.selected_languages": self.languages }),
+                json!({
+                    "intl.accept_languages": self.languages,
+                    "intl.selected_languages": self.languages,
+                    "profile.managed_default_content_settings.javascript": if self.runs_scripts { 1 } else { 2 },
+                }),
             )?;
             wanted.set_browser_log_level(LoggingPrefsLogLevel::All)
         };
@@ -211,6 +229,29 @@ impl Chromium {
             .run("return performance.getEntriesByType('navigation')[0].responseStatus;", "")
             .await;
         status.as_u64().expect("a status")
+    }
+
+    /// What is seen, as a PNG.
+    pub async fn screenshot(&self) -> Vec<u8> {
+        self.driver.screenshot_as_png().await.expect("a page can be drawn")
+    }
+
+    /// Tells the browser itself something, in the words of its own protocol for tools.
+    pub async fn tell(&self, command: &str, params: Value) {
+        let session = self.driver.session_id();
+        let url = format!(
+            "http://127.0.0.1:{}/session/{session}/goog/cdp/execute",
+            self.chromedriver.port
+        );
+        let body = json!({ "cmd": command, "params": params }).to_string();
+        let answer =
+            http_client().post(url).body(body).send().await.expect("chromedriver is there");
+        assert!(answer.status().is_success(), "{command}: {}", answer.text().await.unwrap());
+    }
+
+    /// Forgets a cookie of the page's site.
+    pub async fn forget(&self, name: &str) {
+        self.driver.delete_cookie(name).await.expect("cookies can be deleted");
     }
 
     /// What a script returns.

@@ -1,0 +1,50 @@
+//! Sites behind a real nginx with `auth_request`.
+
+use wxgate::gateway::snippet::Kind;
+
+use super::visits;
+
+#[tokio::test]
+async fn c21_c25_people_of_three_sites_sign_in_and_out() {
+    visits::signing_in(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn c29_each_kind_of_route_lets_in_whom_it_should() {
+    visits::routes(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn c11_c12_no_spelling_of_an_identity_header_reaches_the_app() {
+    visits::spoofed_headers(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn c18_a_path_that_could_be_read_in_two_ways_reaches_nobody() {
+    visits::odd_paths(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn c14_c24_w14_nobody_asks_in_the_front_proxy_s_name() {
+    visits::questions_from_outside(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn c42_a_store_that_is_down_is_a_503_and_signs_nobody_out() {
+    visits::store_down(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn a_preflight_is_no_way_in() {
+    visits::preflights(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn websockets_pass_for_those_who_may() {
+    visits::websockets(Kind::Nginx).await;
+}
+
+#[tokio::test]
+async fn a_person_signs_in_with_a_real_browser() {
+    visits::in_chromium(Kind::Nginx).await;
+}
