@@ -22,7 +22,8 @@ need() {
 }
 
 step 'what the tests need'
-need cc gcc curl curl chromium chromium chromedriver chromium-driver python3 python3
+need cc gcc curl curl chromium chromium chromedriver chromium-driver python3 python3 \
+    nginx nginx caddy caddy haproxy haproxy
 # Chinese text and emoji have to show in the browser tests.
 fc-list 2>/dev/null | grep -q NotoSansCJK || need no-such-command fonts-noto-cjk
 tests/clients/setup.sh

@@ -16,6 +16,14 @@ server=
 stop() { if [ -n "$server" ]; then kill -INT "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; server=; fi; }
 trap 'stop; rm -rf "$work"' EXIT
 echo 0123456789abcdef0123456789abcdef >"$work/secret.txt"
+# The file that the READMEs show, with the folder that it names.
+sed -n '/^```toml$/,/^```$/p' README.md | sed '1d;$d' | sed "s|/srv/h5/assets|$work/assets|" >"$work/wxgate.toml"
+mkdir "$work/assets"
+toml_of() { sed -n '/^```toml$/,/^```$/p' "$1" | sed 's/ *#.*//'; }
+if ! diff <(toml_of README.md) <(toml_of README.zh-CN.md); then
+    echo 'README.md and README.zh-CN.md show different files' >&2
+    exit 1
+fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}" CARGO_INSTALL_ROOT="$work/installed"
 export PATH="$work/installed/bin:$PATH"
 
@@ -62,6 +70,9 @@ while read -r command <&3; do
         curl -s -o "$work/out" -w '%{redirect_url}' -H 'Host: h5.example.com' -H 'User-Agent: MicroMessenger/8' \
             http://127.0.0.1:8080/page | grep -q '^https://open.weixin.qq.com/connect/oauth2/authorize?appid=wx0123456789abcdef&'
         stop
+        ;;
+    'wxgate check')
+        (cd "$work" && $command) | grep -q 'register 网页授权域名: h5.example.com'
         ;;
     *' -- simulator')
         cargo build --quiet --features full
