@@ -116,9 +116,17 @@ pub fn client(sim: &Simulator) -> Client {
     Client::builder(endpoints).backoff(backoff).build()
 }
 
-/// A port that was free a moment ago. Nobody else on this machine picks it so soon.
+/// An address that nobody listens on yet. Each call gives another port, below those that the system gives to whoever asks
+/// for any: else another test could be given it before it is taken.
 pub fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    const FIRST: usize = 10_000;
+    const COUNT: usize = 20_000;
+    let first = std::process::id() as usize * 499;
+    std::iter::repeat_with(|| FIRST + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT)
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap())))
+        .find(|addr| std::net::TcpListener::bind(addr).is_ok())
+        .expect("some port is free")
 }
 
 /// An app that answers with what it received.
