@@ -26,6 +26,8 @@ if ! diff <(toml_of README.md) <(toml_of README.zh-CN.md); then
 fi
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}" CARGO_INSTALL_ROOT="$work/installed"
 export PATH="$work/installed/bin:$PATH"
+# What the commands build is looked at, not measured: an optimised build would take most of this script's time.
+export CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 
 # Starts a server, and waits until its port answers. The command itself may have to be built first.
 start() {
