@@ -218,7 +218,7 @@ async fn finish(gate: &Gate, came: &Came<'_>, way: Way, code: Code) -> Outcome {
 async fn exchange(gate: &Gate, code: Code, replaces: Option<SessionId>) -> Outcome {
     let appid = gate.account().appid();
     let once = OneUse::exchange(appid, &BASE64.encode(Sha256::digest(code.expose())));
-    match gate.store().claim(once, LIFE).await {
+    match gate.store().claim(&once, LIFE).await {
         Ok(true) => {}
         Ok(false) => return Outcome::Used,
         Err(error) => return Outcome::StoreDown(error),
@@ -252,7 +252,7 @@ async fn redeem(gate: &Gate, state: &State, ticket: &str, replaces: Option<Sessi
     let Some((id, once, life)) = ticket::open(gate, state, ticket) else { return Outcome::Used };
     let store = gate.store();
     let taken_over = async {
-        if !store.claim(once, life).await? {
+        if !store.claim(&once, life).await? {
             return Ok(None);
         }
         let Some(session) = store.load(id).await? else { return Ok(None) };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Names one session. 122 random bits, written as a UUID of version 4. Whoever knows it is that session, so `Debug`
@@ -37,6 +38,31 @@ impl SessionId {
     pub fn as_u128(&self) -> u128 {
         self.0.as_u128()
     }
+
+    /// What stands for the id where it may be seen.
+    pub fn handle(&self) -> Handle {
+        let digest = Sha256::digest(self.0.as_bytes());
+        Handle(u128::from_be_bytes(*digest.first_chunk().expect("SHA-256 has 32 bytes")))
+    }
+}
+
+/// Names a session without being its id: the first half of its SHA-256. A store outside of the process knows sessions by
+/// it, so that who reads the store cannot be them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Handle(u128);
+
+impl Handle {
+    /// Reads the 32 hexadecimal digits that `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let handle = u128::from_str_radix(text, 16).ok().map(Self)?;
+        (handle.to_string() == text).then_some(handle)
+    }
+}
+
+impl fmt::Display for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
 }
 
 impl fmt::Debug for SessionId {
@@ -64,6 +90,18 @@ mod tests {
             String::new(),
         ] {
             assert_eq!(SessionId::parse(&other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_handle_has_one_spelling_and_is_not_the_id() {
+        let id = SessionId::new();
+        let handle = id.handle();
+        let text = handle.to_string();
+        assert_eq!(Handle::parse(&text), Some(handle));
+        assert_ne!(text, id.expose().replace('-', ""));
+        for other in [&text[1..], &format!("+{}", &text[1..]), &format!("0{text}"), "", "x"] {
+            assert_eq!(Handle::parse(other), None, "{other}");
         }
     }
 

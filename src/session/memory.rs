@@ -1,6 +1,11 @@
 //! The in-process store: bounded caches that forget by themselves.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use moka::{
@@ -10,12 +15,15 @@ use moka::{
 };
 
 use super::{
-    id::SessionId,
+    id::{Handle, SessionId},
     session::{Lifetimes, NewSession, Session},
-    store::{Lookup, OneUse, Store, StoreError},
-    user::{UserChange, UserKey, UserSlot},
+    store::{Lease, ListQuery, Lookup, OneUse, SessionInfo, SessionPage, Store, StoreError, Work},
+    user::{AccountSlot, UserChange, UserKey, UserSlot},
 };
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::{
+    clock::{Clock, SystemClock, Timestamp},
+    wechat::AppId,
+};
 
 /// Keeps everything in this process: the fastest store, empty after a restart. Clones share the content.
 ///
@@ -25,7 +33,11 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 pub struct MemoryStore {
     sessions: Cache<u128, Arc<Session>>,
     users: Cache<UserKey, Arc<UserSlot>>,
+    /// As many as there are in the configuration.
+    accounts: Arc<Mutex<HashMap<AppId, Arc<AccountSlot>>>>,
     used: Cache<OneUse, Timestamp>,
+    outcomes: Cache<OneUse, (Timestamp, Arc<[u8]>)>,
+    leases: Cache<Work, (Timestamp, Lease)>,
     app_data: Cache<u128, Arc<[u8]>>,
     lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
@@ -93,7 +105,10 @@ impl MemoryStoreBuilder {
                 .time_to_idle(absolute)
                 .eviction_listener(|_, slot: Arc<UserSlot>, _| slot.retire())
                 .build(),
+            accounts: Arc::default(),
             used: lru(MAX_USED).build(),
+            outcomes: lru(MAX_USED).build(),
+            leases: lru(MAX_USED).build(),
             app_data,
             lifetimes: self.lifetimes,
             clock: self.clock,
@@ -143,6 +158,12 @@ impl MemoryStore {
         MemoryStoreBuilder::default()
     }
 
+    fn account(&self, appid: &AppId) -> Arc<AccountSlot> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = || Arc::new(AccountSlot::new(super::random()));
+        accounts.entry(appid.clone()).or_insert_with(slot).clone()
+    }
+
     fn find(&self, id: SessionId) -> Option<Arc<Session>> {
         let session = self.sessions.get(&id.as_u128())?;
         let now = self.clock.now();
@@ -172,19 +193,6 @@ impl Store for MemoryStore {
         Ok(self.find(id))
     }
 
-    async fn put_user(
-        &self,
-        key: UserKey,
-        change: UserChange,
-    ) -> Result<Arc<UserSlot>, StoreError> {
-        let make = || Arc::new(UserSlot::new(key.clone(), change.clone()));
-        let entry = self.users.entry_by_ref(&key).or_insert_with(make);
-        if !entry.is_fresh() {
-            entry.value().update(&change);
-        }
-        Ok(entry.into_value())
-    }
-
     async fn create(&self, new: NewSession) -> Result<Arc<Session>, StoreError> {
         let session = Arc::new(Session::begin(new));
         self.sessions.insert(session.id().as_u128(), session.clone());
@@ -197,6 +205,57 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn remove_by_handle(&self, handle: Handle) -> Result<bool, StoreError> {
+        let named = |(_, session): &(_, Arc<Session>)| session.id().handle() == handle;
+        let Some((id, _)) = self.sessions.iter().find(named) else { return Ok(false) };
+        let was_good = self.find(SessionId::from_u128(*id)).is_some();
+        self.remove(SessionId::from_u128(*id)).await?;
+        Ok(was_good)
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<SessionPage, StoreError> {
+        let after = query.after.as_deref().and_then(Handle::parse);
+        let now = self.clock.now();
+        let mut page = BTreeMap::new();
+        let mut is_last = true;
+        for (_, session) in &self.sessions {
+            let handle = session.id().handle();
+            let is_asked_for = after.is_none_or(|after| handle > after)
+                && query.asks_for(session.user().key())
+                && session.is_alive(now, &self.lifetimes);
+            if is_asked_for {
+                page.insert(handle, session);
+                if page.len() > query.limit {
+                    page.pop_last();
+                    is_last = false;
+                }
+            }
+        }
+        let last = page.last_key_value().filter(|_| !is_last);
+        Ok(SessionPage {
+            next: last.map(|(handle, _)| handle.to_string()),
+            sessions: page.values().map(|session| SessionInfo::of(session)).collect(),
+        })
+    }
+
+    async fn user(&self, key: &UserKey) -> Result<Option<Arc<UserSlot>>, StoreError> {
+        Ok(self.users.get(key))
+    }
+
+    async fn put_user(
+        &self,
+        key: UserKey,
+        change: UserChange,
+    ) -> Result<Arc<UserSlot>, StoreError> {
+        let make =
+            || Arc::new(UserSlot::new(key.clone(), self.account(&key.appid), change.clone()));
+        let entry = self.users.entry_by_ref(&key).or_insert_with(make);
+        if !entry.is_fresh() {
+            entry.value().update(&change);
+        }
+        Ok(entry.into_value())
+    }
+
     async fn remove_all_of(&self, key: &UserKey) -> Result<(), StoreError> {
         if let Some(slot) = self.users.get(key) {
             slot.step_epoch();
@@ -204,13 +263,58 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn claim(&self, once: OneUse, life: Duration) -> Result<bool, StoreError> {
+    async fn remove_user(&self, key: &UserKey) -> Result<(), StoreError> {
+        if let Some(slot) = self.users.remove(key) {
+            slot.retire();
+        }
+        Ok(())
+    }
+
+    async fn remove_all_of_account(&self, appid: &AppId) -> Result<(), StoreError> {
+        self.account(appid).step_epoch();
+        Ok(())
+    }
+
+    async fn claim(&self, once: &OneUse, life: Duration) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let outcome = self.used.entry(once).and_compute_with(|present| match present {
+        let outcome = self.used.entry_by_ref(once).and_compute_with(|present| match present {
             Some(entry) if now < *entry.value() => Op::Nop,
             _ => Op::Put(now + life),
         });
         Ok(matches!(outcome, CompResult::Inserted(_) | CompResult::ReplacedWith(_)))
+    }
+
+    async fn settle(
+        &self,
+        once: &OneUse,
+        outcome: &[u8],
+        life: Duration,
+    ) -> Result<(), StoreError> {
+        self.outcomes.insert(once.clone(), (self.clock.now() + life, outcome.into()));
+        Ok(())
+    }
+
+    async fn outcome(&self, once: &OneUse) -> Result<Option<Vec<u8>>, StoreError> {
+        let outcome = self.outcomes.get(once).filter(|(end, _)| self.clock.now() < *end);
+        Ok(outcome.map(|(_, outcome)| outcome.to_vec()))
+    }
+
+    async fn lease(&self, work: &Work, life: Duration) -> Result<Option<Lease>, StoreError> {
+        let (now, lease) = (self.clock.now(), Lease::random());
+        let taken = self.leases.entry_by_ref(work).and_compute_with(|present| match present {
+            Some(entry) if now < entry.value().0 => Op::Nop,
+            _ => Op::Put((now + life, lease)),
+        });
+        let is_ours = matches!(taken, CompResult::Inserted(_) | CompResult::ReplacedWith(_));
+        Ok(is_ours.then_some(lease))
+    }
+
+    async fn release(&self, work: &Work, lease: Lease) -> Result<(), StoreError> {
+        self.leases.entry_by_ref(work).and_compute_with(|present| match present {
+            Some(entry) if entry.value().1 == lease => Op::Remove,
+            _ => Op::Nop,
+        });
+        Ok(())
     }
 
     async fn load_app_data(&self, id: SessionId) -> Result<Option<Arc<[u8]>>, StoreError> {
@@ -351,7 +455,7 @@ mod tests {
         let code = || OneUse::exchange(&key("o1").appid, "digest");
         let claims = (0..50).map(|_| {
             let store = world.store.clone();
-            tokio::spawn(async move { store.claim(code(), 10 * HOUR).await.unwrap() })
+            tokio::spawn(async move { store.claim(&code(), 10 * HOUR).await.unwrap() })
         });
         let mut winners = 0;
         for claim in claims.collect::<Vec<_>>() {
@@ -359,9 +463,9 @@ mod tests {
         }
         assert_eq!(winners, 1);
         world.clock.advance(9 * HOUR);
-        assert!(!world.store.claim(code(), HOUR).await.unwrap());
+        assert!(!world.store.claim(&code(), HOUR).await.unwrap());
         world.clock.advance(HOUR);
-        assert!(world.store.claim(code(), HOUR).await.unwrap());
+        assert!(world.store.claim(&code(), HOUR).await.unwrap());
     }
 
     #[tokio::test]

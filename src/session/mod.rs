@@ -4,10 +4,14 @@
 //! user of one account, shared by all of that user's sessions: profile, tokens, and the *epoch*. A session is good
 //! while its slot has the epoch that the session was made with, so signing a user out everywhere is one step of a
 //! number, and a slot that was evicted takes its sessions with it.
+//!
+//! A [`Store`] keeps them. The one in memory is the fastest and is empty after a restart; a [`durable::DurableStore`] keeps
+//! them outside of the process.
 
 #[cfg(feature = "tower-sessions")]
 pub(crate) mod app_data;
 pub(crate) mod cookie;
+pub mod durable;
 mod id;
 #[cfg(feature = "memory")]
 mod memory;
@@ -17,10 +21,20 @@ mod session;
 mod store;
 mod user;
 
-pub use id::SessionId;
+pub use id::{Handle, SessionId};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 pub use seal::{KeyRing, Purpose, Unsealable};
 pub use session::{Lifetimes, NewSession, Session};
-pub use store::{Lookup, OneUse, Store, StoreError};
-pub use user::{Profile, TokenChange, Tokens, UserChange, UserKey, UserRecord, UserSlot};
+pub use store::{
+    Lease, ListQuery, Lookup, OneUse, SessionInfo, SessionPage, Store, StoreError, Work,
+};
+pub use user::{
+    AccountSlot, Epoch, Profile, TokenChange, Tokens, UserChange, UserKey, UserRecord, UserSlot,
+};
+
+/// A random number that is not 0.
+fn random() -> u64 {
+    // A version 4 UUID is the randomness that is at hand; its low half has 62 random bits and a fixed top bit.
+    uuid::Uuid::new_v4().as_u64_pair().1
+}

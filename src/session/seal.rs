@@ -26,6 +26,14 @@ pub enum Purpose {
     ClientToken,
     /// A refresh token that we give to an app in WeChat's place.
     ClientRefresh,
+    /// A session, in a store.
+    StoredSession,
+    /// What is known of a user, in a store.
+    StoredUser,
+    /// The app's own data of a session, in a store.
+    StoredAppData,
+    /// What became of a one-use record, in a store.
+    StoredOutcome,
 }
 
 impl Purpose {
@@ -37,6 +45,10 @@ impl Purpose {
             Self::ClientCode => "client-code",
             Self::ClientToken => "client-token",
             Self::ClientRefresh => "client-refresh",
+            Self::StoredSession => "stored-session",
+            Self::StoredUser => "stored-user",
+            Self::StoredAppData => "stored-app-data",
+            Self::StoredOutcome => "stored-outcome",
         }
     }
 }
@@ -74,6 +86,11 @@ impl KeyRing {
 
     /// Seals `plain` for one purpose and context; the result is base64url.
     pub fn seal(&self, purpose: Purpose, context: &str, plain: &[u8]) -> String {
+        BASE64.encode(self.seal_bytes(purpose, context, plain))
+    }
+
+    /// Seals `plain` for one purpose and context.
+    pub fn seal_bytes(&self, purpose: Purpose, context: &str, plain: &[u8]) -> Vec<u8> {
         let key = &self.0[0];
         let mut nonce = [0; NONCE];
         fill(&mut nonce);
@@ -82,7 +99,7 @@ impl KeyRing {
             .cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &aad })
             .expect("only an input of many gigabytes cannot be sealed");
-        BASE64.encode([&key.id[..], &nonce, &sealed].concat())
+        [&key.id[..], &nonce, &sealed].concat()
     }
 
     /// Opens what [`KeyRing::seal`] has sealed for the same purpose and context.
@@ -95,7 +112,19 @@ impl KeyRing {
         context: &str,
         sealed: &str,
     ) -> Result<Vec<u8>, Unsealable> {
-        let bytes = BASE64.decode(sealed).map_err(|_| Unsealable)?;
+        self.open_bytes(purpose, context, &BASE64.decode(sealed).map_err(|_| Unsealable)?)
+    }
+
+    /// Opens what [`KeyRing::seal_bytes`] has sealed for the same purpose and context.
+    ///
+    /// # Errors
+    /// When one bit differs, the purpose or the context is another one, or the key is not in the ring.
+    pub fn open_bytes(
+        &self,
+        purpose: Purpose,
+        context: &str,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, Unsealable> {
         let (id, rest) = bytes.split_first_chunk::<KEY_ID>().ok_or(Unsealable)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(Unsealable)?;
         let key = self.0.iter().find(|key| key.id == *id).ok_or(Unsealable)?;

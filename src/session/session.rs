@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     id::SessionId,
-    user::{RETIRED, UserSlot},
+    user::{Epoch, UserSlot},
 };
 use crate::{clock::Timestamp, wechat::Scope};
 
@@ -49,7 +49,7 @@ pub struct NewSession {
 pub struct Session {
     id: SessionId,
     user: Arc<UserSlot>,
-    epoch: u64,
+    epoch: Epoch,
     scope: Scope,
     signed_in_at: Timestamp,
     last_used: AtomicU64,
@@ -58,13 +58,18 @@ pub struct Session {
 impl Session {
     /// A session under a new id, in the user's present epoch.
     pub fn begin(new: NewSession) -> Self {
+        Self::restore(SessionId::new(), new.user.epoch(), new)
+    }
+
+    /// A session as a store has kept it, last used when it begins.
+    pub fn restore(id: SessionId, epoch: Epoch, kept: NewSession) -> Self {
         Self {
-            id: SessionId::new(),
-            epoch: new.user.epoch(),
-            user: new.user,
-            scope: new.scope,
-            signed_in_at: new.signed_in_at,
-            last_used: AtomicU64::new(new.begins_at.unix()),
+            id,
+            epoch,
+            user: kept.user,
+            scope: kept.scope,
+            signed_in_at: kept.signed_in_at,
+            last_used: AtomicU64::new(kept.begins_at.unix()),
         }
     }
 
@@ -76,6 +81,11 @@ impl Session {
     /// Whose session it is.
     pub fn user(&self) -> &Arc<UserSlot> {
         &self.user
+    }
+
+    /// The epoch that it was made in.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// What the user granted in this sign-in.
@@ -95,7 +105,7 @@ impl Session {
 
     /// Whether it is still good: in its user's epoch, and within both lifetimes.
     pub fn is_alive(&self, now: Timestamp, lifetimes: &Lifetimes) -> bool {
-        self.epoch != RETIRED
+        self.epoch.is_open()
             && self.user.epoch() == self.epoch
             && now.since(self.signed_in_at) < lifetimes.absolute
             && now.since(self.last_used()) < lifetimes.idle

@@ -40,7 +40,39 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(
 const URL: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>');
 
 /// The epoch of a slot that has lost its place in the store. No session of it is good, and random epochs are never 0.
-pub(super) const RETIRED: u64 = 0;
+const RETIRED: u64 = 0;
+
+/// The numbers that a session must have been made with to be good: its user's and its account's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch {
+    /// A new one ends all sessions of the user.
+    pub user: u64,
+    /// A new one ends all sessions of the account.
+    pub account: u64,
+}
+
+impl Epoch {
+    /// Whether sessions can be good in it.
+    pub fn is_open(self) -> bool {
+        self.user != RETIRED
+    }
+}
+
+/// What all users of an account share.
+#[derive(Debug)]
+pub struct AccountSlot(AtomicU64);
+
+impl AccountSlot {
+    /// An account in the epoch in which a store has it.
+    pub fn new(epoch: u64) -> Self {
+        Self(AtomicU64::new(epoch))
+    }
+
+    /// Ends all sessions of the account.
+    pub fn step_epoch(&self) {
+        self.0.store(super::random(), Ordering::Release);
+    }
+}
 
 /// Which user of which account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -123,7 +155,8 @@ pub struct UserRecord {
 }
 
 impl UserRecord {
-    fn new(key: &UserKey, old: Option<&Self>, change: UserChange) -> Self {
+    /// A record with what was known and what was learnt.
+    pub fn new(key: &UserKey, old: Option<&Self>, change: UserChange) -> Self {
         let subject: Box<str> = key.to_string().into();
         let unionid = change.unionid.or_else(|| old?.unionid.clone());
         let profile = change.profile.or_else(|| old?.profile.clone());
@@ -201,6 +234,7 @@ fn headers(
 pub struct UserSlot {
     key: UserKey,
     epoch: AtomicU64,
+    account: Arc<AccountSlot>,
     record: ArcSwap<UserRecord>,
     /// Until when nobody needs to try a refresh of the profile.
     refresh_not_before: AtomicU64,
@@ -208,11 +242,22 @@ pub struct UserSlot {
 
 impl UserSlot {
     /// A slot in a new epoch.
-    pub fn new(key: UserKey, change: UserChange) -> Self {
+    pub fn new(key: UserKey, account: Arc<AccountSlot>, change: UserChange) -> Self {
         let record = UserRecord::new(&key, None, change);
+        Self::restore(key, super::random(), account, record)
+    }
+
+    /// A slot as a store has kept it.
+    pub fn restore(
+        key: UserKey,
+        epoch: u64,
+        account: Arc<AccountSlot>,
+        record: UserRecord,
+    ) -> Self {
         Self {
             key,
-            epoch: AtomicU64::new(random_epoch()),
+            epoch: AtomicU64::new(epoch),
+            account,
             record: ArcSwap::from_pointee(record),
             refresh_not_before: AtomicU64::new(0),
         }
@@ -233,15 +278,16 @@ impl UserSlot {
         self.record.rcu(|old| UserRecord::new(&self.key, Some(old), change.clone()));
     }
 
-    /// The number that a session must have been made with to be good.
-    pub fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+    /// The numbers that a session must have been made with to be good.
+    pub fn epoch(&self) -> Epoch {
+        let account = self.account.0.load(Ordering::Acquire);
+        Epoch { user: self.epoch.load(Ordering::Acquire), account }
     }
 
     /// Ends all sessions of the user.
     pub fn step_epoch(&self) {
         // A retired slot stays retired: an error here means just that.
-        let step = |old| (old != RETIRED).then(random_epoch);
+        let step = |old| (old != RETIRED).then(super::random);
         self.epoch.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok();
     }
 
@@ -260,12 +306,6 @@ impl UserSlot {
     }
 }
 
-fn random_epoch() -> u64 {
-    // A version 4 UUID is the randomness that is at hand; its low half has 62 random bits and a fixed top bit,
-    // so it is never 0.
-    uuid::Uuid::new_v4().as_u64_pair().1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -275,6 +315,10 @@ mod tests {
             appid: AppId::parse("wx0123456789abcdef").unwrap(),
             openid: OpenId::parse("o6_bmjrPTlm6_2sgVt7hMZOPfL2M").unwrap(),
         }
+    }
+
+    fn slot(change: UserChange) -> UserSlot {
+        UserSlot::new(key(), Arc::new(AccountSlot::new(1)), change)
     }
 
     fn profile(nickname: &str, avatar: Option<&str>) -> UserChange {
@@ -290,13 +334,12 @@ mod tests {
 
     #[test]
     fn c19_w11_any_nickname_is_fit_for_a_header() {
-        let slot = UserSlot::new(key(), profile("小明 😀\r\nX-Evil: 1\u{0}", None));
+        let slot = slot(profile("小明 😀\r\nX-Evil: 1\u{0}", None));
         assert_eq!(
             header(&slot, &NICKNAME).unwrap(),
             "%E5%B0%8F%E6%98%8E%20%F0%9F%98%80%0D%0AX-Evil%3A%201%00"
         );
-        let slot =
-            UserSlot::new(key(), profile("", Some("https://wx.example.com/头像\n\"/132?a=%20")));
+        let slot = slot(profile("", Some("https://wx.example.com/头像\n\"/132?a=%20")));
         assert_eq!(header(&slot, &NICKNAME).unwrap(), "");
         assert_eq!(
             header(&slot, &AVATAR).unwrap(),
@@ -306,7 +349,7 @@ mod tests {
 
     #[test]
     fn what_a_sign_in_does_not_tell_stays_known() {
-        let slot = UserSlot::new(key(), profile("小明", None));
+        let slot = slot(profile("小明", None));
         slot.update(&UserChange { unionid: UnionId::parse("o1").ok(), ..UserChange::default() });
         assert_eq!(&*slot.record().profile().unwrap().nickname, "小明");
         assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
@@ -317,7 +360,7 @@ mod tests {
 
     #[test]
     fn c32_the_subject_is_the_same_everywhere() {
-        let slot = UserSlot::new(key(), UserChange::default());
+        let slot = slot(UserChange::default());
         let subject = "wx0123456789abcdef:o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
         assert_eq!(slot.record().subject(), subject);
         assert_eq!(slot.key().to_string(), subject);
@@ -327,7 +370,7 @@ mod tests {
 
     #[test]
     fn one_caller_at_a_time_may_refresh() {
-        let slot = UserSlot::new(key(), UserChange::default());
+        let slot = slot(UserChange::default());
         let pause = Duration::from_secs(60);
         let at = Timestamp::from_unix;
         assert!(slot.claim_refresh(at(100), pause));

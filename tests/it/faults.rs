@@ -14,10 +14,11 @@ use wxgate::{
     clock::{Clock, ManualClock, SystemClock},
     gateway::{Gateway, Settings},
     session::{
-        Lifetimes, Lookup, MemoryStore, NewSession, OneUse, Session, SessionId, Store, StoreError,
-        UserChange, UserKey, UserSlot,
+        Handle, Lease, Lifetimes, ListQuery, Lookup, MemoryStore, NewSession, OneUse, Session,
+        SessionId, SessionPage, Store, StoreError, UserChange, UserKey, UserSlot, Work,
     },
     simulator::Simulator,
+    wechat::AppId,
 };
 
 use crate::world::{World, http_client, login};
@@ -107,8 +108,49 @@ impl Store for Watched {
         self.line()?.remove_all_of(key).await
     }
 
-    async fn claim(&self, once: OneUse, life: Duration) -> Result<bool, StoreError> {
+    async fn remove_by_handle(&self, handle: Handle) -> Result<bool, StoreError> {
+        self.line()?.remove_by_handle(handle).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<SessionPage, StoreError> {
+        self.line()?.list(query).await
+    }
+
+    async fn user(&self, key: &UserKey) -> Result<Option<Arc<UserSlot>>, StoreError> {
+        self.line()?.user(key).await
+    }
+
+    async fn remove_user(&self, key: &UserKey) -> Result<(), StoreError> {
+        self.line()?.remove_user(key).await
+    }
+
+    async fn remove_all_of_account(&self, appid: &AppId) -> Result<(), StoreError> {
+        self.line()?.remove_all_of_account(appid).await
+    }
+
+    async fn claim(&self, once: &OneUse, life: Duration) -> Result<bool, StoreError> {
         self.line()?.claim(once, life).await
+    }
+
+    async fn settle(
+        &self,
+        once: &OneUse,
+        outcome: &[u8],
+        life: Duration,
+    ) -> Result<(), StoreError> {
+        self.line()?.settle(once, outcome, life).await
+    }
+
+    async fn outcome(&self, once: &OneUse) -> Result<Option<Vec<u8>>, StoreError> {
+        self.line()?.outcome(once).await
+    }
+
+    async fn lease(&self, work: &Work, life: Duration) -> Result<Option<Lease>, StoreError> {
+        self.line()?.lease(work, life).await
+    }
+
+    async fn release(&self, work: &Work, lease: Lease) -> Result<(), StoreError> {
+        self.line()?.release(work, lease).await
     }
 
     async fn load_app_data(&self, id: SessionId) -> Result<Option<Arc<[u8]>>, StoreError> {
