@@ -57,6 +57,11 @@ impl Handle {
         let handle = u128::from_str_radix(text, 16).ok().map(Self)?;
         (handle.to_string() == text).then_some(handle)
     }
+
+    /// One of so many equal parts, the same for the same handle.
+    pub(super) fn shard(self, count: usize) -> usize {
+        usize::try_from(self.0 % count as u128).expect("it is less than a usize")
+    }
 }
 
 impl fmt::Display for Handle {

@@ -10,6 +10,8 @@
 
 #[cfg(feature = "tower-sessions")]
 pub(crate) mod app_data;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub(crate) mod cookie;
 pub mod durable;
 mod id;

@@ -60,7 +60,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Ends a session, and with it the app's data of that session. Ending an absent one is no error.
     async fn remove(&self, id: SessionId) -> Result<(), StoreError>;
 
-    /// Ends the session that [`SessionInfo`] has told of. False where it is absent.
+    /// Ends the session that a [`SessionInfo`] tells of. False where it was not kept any more.
     async fn remove_by_handle(&self, handle: Handle) -> Result<bool, StoreError>;
 
     /// Good sessions, in no order that means anything, a page at a time.
@@ -118,7 +118,7 @@ pub struct ListQuery {
     pub openid: Option<OpenId>,
     /// Those behind this page.
     pub after: Option<String>,
-    /// How many at the most. A page may hold fewer, or none at all, and still have one behind it.
+    /// About how many. A page may hold a few more, or fewer, or none at all, and still have one behind it.
     pub limit: usize,
 }
 

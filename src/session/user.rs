@@ -278,6 +278,11 @@ impl UserSlot {
         self.record.rcu(|old| UserRecord::new(&self.key, Some(old), change.clone()));
     }
 
+    /// Takes in a record that was read anew.
+    pub fn replace(&self, record: UserRecord) {
+        self.record.store(Arc::new(record));
+    }
+
     /// The numbers that a session must have been made with to be good.
     pub fn epoch(&self) -> Epoch {
         let account = self.account.0.load(Ordering::Acquire);
@@ -317,7 +322,7 @@ mod tests {
         }
     }
 
-    fn slot(change: UserChange) -> UserSlot {
+    fn slot_with(change: UserChange) -> UserSlot {
         UserSlot::new(key(), Arc::new(AccountSlot::new(1)), change)
     }
 
@@ -334,12 +339,12 @@ mod tests {
 
     #[test]
     fn c19_w11_any_nickname_is_fit_for_a_header() {
-        let slot = slot(profile("小明 😀\r\nX-Evil: 1\u{0}", None));
+        let slot = slot_with(profile("小明 😀\r\nX-Evil: 1\u{0}", None));
         assert_eq!(
             header(&slot, &NICKNAME).unwrap(),
             "%E5%B0%8F%E6%98%8E%20%F0%9F%98%80%0D%0AX-Evil%3A%201%00"
         );
-        let slot = slot(profile("", Some("https://wx.example.com/头像\n\"/132?a=%20")));
+        let slot = slot_with(profile("", Some("https://wx.example.com/头像\n\"/132?a=%20")));
         assert_eq!(header(&slot, &NICKNAME).unwrap(), "");
         assert_eq!(
             header(&slot, &AVATAR).unwrap(),
@@ -349,7 +354,7 @@ mod tests {
 
     #[test]
     fn what_a_sign_in_does_not_tell_stays_known() {
-        let slot = slot(profile("小明", None));
+        let slot = slot_with(profile("小明", None));
         slot.update(&UserChange { unionid: UnionId::parse("o1").ok(), ..UserChange::default() });
         assert_eq!(&*slot.record().profile().unwrap().nickname, "小明");
         assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
@@ -360,7 +365,7 @@ mod tests {
 
     #[test]
     fn c32_the_subject_is_the_same_everywhere() {
-        let slot = slot(UserChange::default());
+        let slot = slot_with(UserChange::default());
         let subject = "wx0123456789abcdef:o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
         assert_eq!(slot.record().subject(), subject);
         assert_eq!(slot.key().to_string(), subject);
@@ -370,7 +375,7 @@ mod tests {
 
     #[test]
     fn one_caller_at_a_time_may_refresh() {
-        let slot = slot(UserChange::default());
+        let slot = slot_with(UserChange::default());
         let pause = Duration::from_secs(60);
         let at = Timestamp::from_unix;
         assert!(slot.claim_refresh(at(100), pause));

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     clock::Timestamp,
     gateway::{metrics::Metrics, telemetry::testing::logged},
-    session::{NewSession, Session, UserChange, UserKey, UserSlot},
+    session::{AccountSlot, NewSession, Session, UserChange, UserKey, UserSlot},
     wechat::{AppId, OpenId, Scope},
 };
 
@@ -21,7 +21,7 @@ fn user(openid: &str) -> WechatUser {
         appid: AppId::parse("wx0123456789abcdef").unwrap(),
         openid: OpenId::parse(openid).unwrap(),
     };
-    let user = Arc::new(UserSlot::new(key, UserChange::default()));
+    let user = Arc::new(UserSlot::new(key, Arc::new(AccountSlot::new(1)), UserChange::default()));
     let now = Timestamp::from_unix(1_700_000_000);
     let new = NewSession { user, scope: Scope::Base, signed_in_at: now, begins_at: now };
     WechatUser::new(Arc::new(Session::begin(new)))
