@@ -5,12 +5,10 @@
 
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, request::Parts};
 use http_body_util::Full;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::Url;
 
@@ -176,7 +174,7 @@ impl Facade {
         let code = parameter(query, "code").ok_or(refuse(41008, "missing code"))?;
         let sealed = self.open(Purpose::ClientCode, client, &code);
         let sealed = sealed.ok_or(refuse(40029, "invalid code"))?;
-        let once = OneUse::sealed("client-code", &BASE64.encode(Sha256::digest(&code)));
+        let once = OneUse::sealed("client-code", &code);
         if !self.gate.store().claim(&once, CODE_LIFE).await? {
             return Err(refuse(40163, "code been used"));
         }

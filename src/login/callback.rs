@@ -2,16 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use http::{HeaderValue, Uri, request::Parts};
 use moka::{policy::EvictionPolicy, sync::Cache};
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::{
     attempt::{Attempt, LIFE, Progress, Start},
     gate::Gate,
     observe::Event,
+    once::{self, Once},
     pages::Page,
     request::{Twice, parameters},
     respond::Reply,
@@ -110,6 +109,43 @@ impl Outcome {
     }
 }
 
+/// What other instances are told of an outcome, in front of the id of a session.
+const SIGNED_IN: u8 = b's';
+const SNAPSHOT: u8 = b'v';
+const NOTHING: u8 = b'n';
+
+impl Outcome {
+    /// What other instances are told. None where nothing was settled.
+    fn told(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::SignedIn(session) => {
+                Some([&[SIGNED_IN][..], &session.id().as_u128().to_be_bytes()].concat())
+            }
+            Self::Snapshot => Some(vec![SNAPSHOT]),
+            // Why, is told to the browser that came first. Its twins start again as it does.
+            Self::Refused(_) | Self::Used => Some(vec![NOTHING]),
+            Self::StoreDown(_) | Self::Lost => None,
+        }
+    }
+
+    /// What another instance has told.
+    async fn heard(gate: &Gate, told: &[u8]) -> Self {
+        let (kind, id) = told.split_first().unwrap_or((&NOTHING, &[]));
+        match (*kind, id.first_chunk()) {
+            (SNAPSHOT, _) => Self::Snapshot,
+            (SIGNED_IN, Some(id)) => {
+                let id = SessionId::from_u128(u128::from_be_bytes(*id));
+                match gate.store().load(id).await {
+                    Ok(Some(session)) => Self::SignedIn(session),
+                    Ok(None) => Self::Used,
+                    Err(error) => Self::StoreDown(error),
+                }
+            }
+            _ => Self::Used,
+        }
+    }
+}
+
 /// A sign-in that is being finished, or was.
 #[derive(Clone, Debug)]
 struct Flight {
@@ -188,19 +224,20 @@ async fn finish(gate: &Gate, came: &Came<'_>, way: Way, code: Code) -> Outcome {
         Flight { began_at: gate.now(), outcome }
     });
     let was_done = came.attempt.progress == Progress::Done;
-    gate.saw(if started.is_some() && !was_done { Event::Returned } else { Event::Twin });
-    if let Some(sender) = started {
-        let replaces = gate.cookies().session_id(&came.head.headers);
-        let (gate, state) = (gate.clone(), came.attempt.state.clone());
-        gate.clone().spawn(async move {
-            let outcome = match way {
-                _ if was_done => Outcome::Used,
-                Way::Code => exchange(&gate, code, replaces).await,
-                Way::Ticket => redeem(&gate, &state, code.expose(), replaces).await,
-            };
-            outcome.tell(&gate);
-            sender.send_replace(Some(outcome));
-        });
+    match started {
+        Some(sender) if !was_done => {
+            let replaces = gate.cookies().session_id(&came.head.headers);
+            let (gate, state) = (gate.clone(), came.attempt.state.clone());
+            gate.clone().spawn(async move {
+                let outcome = land(&gate, &state, way, &code, replaces).await;
+                sender.send_replace(Some(outcome));
+            });
+        }
+        Some(sender) => {
+            gate.saw(Event::Twin);
+            sender.send_replace(Some(Outcome::Used));
+        }
+        None => gate.saw(Event::Twin),
     }
     let mut flight = entry.into_value();
     if gate.now().since(flight.began_at) >= SHARED {
@@ -215,15 +252,51 @@ async fn finish(gate: &Gate, came: &Came<'_>, way: Way, code: Code) -> Outcome {
     outcome
 }
 
-async fn exchange(gate: &Gate, code: Code, replaces: Option<SessionId>) -> Outcome {
-    let appid = gate.account().appid();
-    let once = OneUse::exchange(appid, &BASE64.encode(Sha256::digest(code.expose())));
-    match gate.store().claim(&once, LIFE).await {
-        Ok(true) => {}
-        Ok(false) => return Outcome::Used,
-        Err(error) => return Outcome::StoreDown(error),
+/// Finishes a sign-in, or learns how another instance has.
+async fn land(
+    gate: &Gate,
+    state: &State,
+    way: Way,
+    code: &Code,
+    replaces: Option<SessionId>,
+) -> Outcome {
+    let (once, life, brought) = match way {
+        Way::Code => (OneUse::exchange(gate.account().appid(), code), LIFE, None),
+        Way::Ticket => match ticket::open(gate, state, code.expose()) {
+            Some((id, once, life)) => (once, life, Some(id)),
+            None => return Outcome::Used,
+        },
+    };
+    let work = async || {
+        gate.saw(Event::Returned);
+        let outcome = match brought {
+            None => exchange(gate, code, replaces).await,
+            Some(id) => redeem(gate, id, replaces).await,
+        };
+        outcome.tell(gate);
+        outcome
+    };
+    let (told, shared) = (|outcome: &Outcome| outcome.told(), once.under(state.as_str()));
+    match once::among_all(gate.store(), &once, life, &shared, work, told).await {
+        Ok(Once::Done(outcome)) => outcome,
+        Ok(Once::Told(told)) => {
+            gate.saw(Event::Twin);
+            Outcome::heard(gate, &told).await
+        }
+        Ok(Once::Used) => {
+            gate.saw(Event::Twin);
+            Outcome::Used
+        }
+        Err(error) => {
+            gate.saw(Event::Returned);
+            Outcome::StoreDown(error)
+        }
     }
-    let grant = match gate.client().exchange(gate.account(), &code).await {
+}
+
+async fn exchange(gate: &Gate, code: &Code, replaces: Option<SessionId>) -> Outcome {
+    let appid = gate.account().appid();
+    let grant = match gate.client().exchange(gate.account(), code).await {
         Ok(grant) => grant,
         Err(error) => return Outcome::Refused(error),
     };
@@ -247,14 +320,10 @@ async fn exchange(gate: &Gate, code: Code, replaces: Option<SessionId>) -> Outco
     }
 }
 
-/// Takes over the session that a ticket brings, once.
-async fn redeem(gate: &Gate, state: &State, ticket: &str, replaces: Option<SessionId>) -> Outcome {
-    let Some((id, once, life)) = ticket::open(gate, state, ticket) else { return Outcome::Used };
+/// Takes over the session that a ticket brings.
+async fn redeem(gate: &Gate, id: SessionId, replaces: Option<SessionId>) -> Outcome {
     let store = gate.store();
     let taken_over = async {
-        if !store.claim(&once, life).await? {
-            return Ok(None);
-        }
         let Some(session) = store.load(id).await? else { return Ok(None) };
         if session.user().key().appid != *gate.account().appid() {
             return Ok(None);

@@ -61,6 +61,7 @@ mod layer;
 mod log_out;
 mod me;
 mod observe;
+mod once;
 pub mod pages;
 mod path;
 mod pattern;

@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{gate::Gate, identity::WechatUser, observe::Event, sign_in};
+use super::{gate::Gate, identity::WechatUser, observe::Event, once, sign_in};
 use crate::{
-    session::{Store, StoreError, TokenChange, Tokens, UserChange, UserSlot},
+    session::{Store, StoreError, TokenChange, Tokens, UserChange, UserSlot, Work},
     wechat::{Error, Grant, Reaction},
 };
 
@@ -23,9 +23,42 @@ pub(crate) fn when_due(gate: &Gate, user: &WechatUser) {
         let (gate, slot) = (gate.clone(), user.session().user().clone());
         gate.spawn({
             let gate = gate.clone();
-            async move { gate.saw(Event::Refreshed { ok: refresh(&gate, &slot).await }) }
+            async move {
+                if let Some(ok) = refresh_once(&gate, &slot).await {
+                    gate.saw(Event::Refreshed { ok });
+                }
+            }
         });
     }
+}
+
+/// Refreshes the profile, unless another instance does or did. Whether that went well; None where there was nothing to do.
+async fn refresh_once(gate: &Gate, slot: &UserSlot) -> Option<bool> {
+    let (store, work) = (gate.store(), Work::refresh(slot.key()));
+    let known = async {
+        let Some(lease) = store.lease(&work, PAUSE).await? else { return Ok(None) };
+        let slot = store.user(slot.key()).await?;
+        Ok(Some((lease, slot)))
+    };
+    let (lease, slot) = match known.await {
+        Ok(Some((lease, slot))) => (lease, slot?),
+        Ok(None) => return None,
+        Err(error) => {
+            store_down(gate, &error);
+            return Some(false);
+        }
+    };
+    // As it is known now, which may be newer than what brought us here.
+    let is_due =
+        slot.record().fetched_at().is_some_and(|at| gate.now().since(at) >= gate.profile_life());
+    let refreshed = if is_due { Some(refresh(gate, &slot).await) } else { None };
+    once::give_back(store, &work, lease).await;
+    refreshed
+}
+
+fn store_down(gate: &Gate, error: &StoreError) {
+    gate.saw(Event::StoreDown);
+    tracing::warn!(%error, "a profile could not be refreshed");
 }
 
 /// Whether there is a new profile now.
@@ -45,8 +78,7 @@ async fn refresh(gate: &Gate, slot: &Arc<UserSlot>) -> bool {
     };
     let is_new = change.profile.is_some();
     if let Err(error) = save(gate.store(), slot, change).await {
-        gate.saw(Event::StoreDown);
-        tracing::warn!(%error, "a refreshed profile could not be kept");
+        store_down(gate, &error);
         return false;
     }
     is_new

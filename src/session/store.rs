@@ -3,6 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use sha2::{Digest, Sha256};
 
 use super::{
     id::{Handle, SessionId},
@@ -11,6 +13,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    secret::Code,
     wechat::{AppId, OpenId, Scope},
 };
 
@@ -172,9 +175,14 @@ impl ListQuery {
 pub struct Work(Box<str>);
 
 impl Work {
+    /// Whatever a one-use record is about.
+    pub(crate) fn of(once: &OneUse) -> Self {
+        Self(once.0.clone())
+    }
+
     /// The refresh of a user's profile.
     pub(crate) fn refresh(user: &UserKey) -> Self {
-        Self(format!("refresh:{user}").into())
+        Self(format!("refresh:{}", digest([user.appid.as_str(), user.openid.as_str()])).into())
     }
 
     /// The name under which a store keeps it.
@@ -204,14 +212,19 @@ impl Lease {
 pub struct OneUse(Box<str>);
 
 impl OneUse {
-    /// The exchange of a code. `digest` stands for the code, which is a secret.
-    pub(crate) fn exchange(appid: &crate::wechat::AppId, digest: &str) -> Self {
-        Self(format!("code:{appid}:{digest}").into())
+    /// The exchange of a code.
+    pub(crate) fn exchange(appid: &AppId, code: &Code) -> Self {
+        Self(format!("code:{appid}:{}", digest([code.expose()])).into())
     }
 
-    /// The use of something that we have sealed. `digest` stands for it, since it is a secret.
-    pub(crate) fn sealed(kind: &str, digest: &str) -> Self {
-        Self(format!("{kind}:{digest}").into())
+    /// The use of something that we have sealed.
+    pub(crate) fn sealed(kind: &str, sealed: &str) -> Self {
+        Self(format!("{kind}:{}", digest([sealed])).into())
+    }
+
+    /// The same for one state alone: what became of it is nobody else's business.
+    pub(crate) fn under(&self, state: &str) -> Self {
+        Self(format!("outcome:{}", digest([self.as_str(), state])).into())
     }
 
     /// The key under which a store keeps it. Holds no secret.
@@ -224,6 +237,11 @@ impl fmt::Debug for OneUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("OneUse").field(&self.0).finish()
     }
+}
+
+/// Stands for what may be a secret.
+fn digest<const N: usize>(parts: [&str; N]) -> String {
+    BASE64.encode(Sha256::digest(parts.join("\0")))
 }
 
 /// The store could not do what it was asked to.

@@ -6,6 +6,7 @@ use super::{
     super::{OneUse, Store, Work},
     Subject, World, key,
 };
+use crate::secret::Code;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// At once, and from two instances.
@@ -18,8 +19,8 @@ pub(super) async fn examine<S: Subject>(world: &impl AsyncFn() -> World<S>) {
     a_lease_that_has_ended_gives_nothing_back(world().await).await;
 }
 
-fn code(digest: &str) -> OneUse {
-    OneUse::exchange(&key("o1").appid, digest)
+fn code(code: &str) -> OneUse {
+    OneUse::exchange(&key("o1").appid, &Code::new(code))
 }
 
 /// How many of many callers, at both instances, were told yes.

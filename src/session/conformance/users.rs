@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     super::{Profile, TokenChange, Tokens, UserChange, UserRecord},
-    HOUR, Subject, World, key, key_of, sessions,
+    Subject, World, key, key_of, sessions,
 };
 use crate::{
     clock::Timestamp,
@@ -158,7 +158,7 @@ async fn a_user_is_kept_as_long_as_a_session_of_theirs<S: Subject>(world: World<
     world.put(&key("o1"), profile("小明")).await;
     let session = world.sign_in("o1").await;
     for _ in 0..7 {
-        world.advance(24 * HOUR - Duration::from_secs(60)).await;
+        world.advance(24 * Duration::from_secs(59 * 60)).await;
         let session = world.store().load(session.id()).await.expect("it can be loaded");
         let record = session.expect("it is good for seven days").user().record();
         assert_eq!(nickname(&record), Some("小明"));

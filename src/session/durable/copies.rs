@@ -236,7 +236,7 @@ mod tests {
             let id = SessionId::new();
             let mark = self.copies.mark_session(id.handle());
             let user = self.keep_user(EPOCH, self.copies.mark_user("00ff"));
-            let session = self.session(id, &user);
+            let session = session_of(&user, id);
             self.copies.keep_session(id.handle(), session, user.clone(), THEN, mark);
             (id.handle(), user)
         }
@@ -244,6 +244,12 @@ mod tests {
         fn has(&self, handle: Handle) -> bool {
             self.copies.session(handle, NOW).is_some()
         }
+    }
+
+    fn session_of(user: &UserCopy, id: SessionId) -> Arc<Session> {
+        let user = user.slot().clone();
+        let new = NewSession { user, scope: Scope::Base, signed_in_at: NOW, begins_at: NOW };
+        Arc::new(Session::restore(id, EPOCH, new))
     }
 
     #[test]
@@ -280,7 +286,7 @@ mod tests {
             let mark = world.copies.mark_session(id.handle());
             let user = world.keep_user(EPOCH, world.copies.mark_user("00ff"));
             world.copies.end(&ended(id.handle()));
-            let session = world.session(id, &user);
+            let session = session_of(&user, id);
             world.copies.keep_session(id.handle(), session, user, THEN, mark);
             assert!(!world.has(id.handle()));
         }
@@ -290,7 +296,7 @@ mod tests {
             (world.copies.mark_session(id.handle()), world.copies.mark_user("00ff"));
         world.copies.end(&Ended::User("00ff".to_owned()));
         let user = world.keep_user(EPOCH, of_user);
-        let session = world.session(id, &user);
+        let session = session_of(&user, id);
         world.copies.keep_session(id.handle(), session, user, THEN, mark);
         assert!(!world.has(id.handle()));
     }

@@ -11,6 +11,7 @@ use std::{
 use super::{super::conformance::Subject, *};
 use crate::{
     clock::ManualClock,
+    secret::Code,
     session::{Profile, conformance},
     wechat::{OpenId, Scope},
 };
@@ -256,6 +257,11 @@ impl Records for InMap {
     }
 }
 
+fn alice() -> UserKey {
+    let appid = AppId::parse("wx0123456789abcdef").unwrap();
+    UserKey { appid, openid: OpenId::parse("o1").unwrap() }
+}
+
 /// Two instances over the same records.
 struct Twins {
     records: InMap,
@@ -281,16 +287,11 @@ impl Twins {
         Self { stores: [build(), build()], keys, records }
     }
 
-    fn user(&self) -> UserKey {
-        let appid = AppId::parse("wx0123456789abcdef").unwrap();
-        UserKey { appid, openid: OpenId::parse("o1").unwrap() }
-    }
-
     async fn sign_in(&self) -> SessionId {
         let nickname = Profile { nickname: "planted".into(), avatar: None };
         let profile = Some((nickname, Timestamp::from_unix(1)));
         let change = UserChange { profile, ..UserChange::default() };
-        let user = self.stores[0].put_user(self.user(), change).await.unwrap();
+        let user = self.stores[0].put_user(alice(), change).await.unwrap();
         let now = self.records.clock.now();
         let new = NewSession { user, scope: Scope::Base, signed_in_at: now, begins_at: now };
         self.stores[0].create(new).await.unwrap().id()
@@ -364,7 +365,7 @@ async fn who_is_signed_in_goes_on_while_nothing_can_be_written() {
     twins.records.is_read_only.store(true, Ordering::SeqCst);
     twins.records.clock.advance(Duration::from_secs(20 * 60 * 60));
     assert!(twins.loads(id).await, "its use cannot be noted");
-    let refused = twins.stores[0].put_user(twins.user(), UserChange::default()).await;
+    let refused = twins.stores[0].put_user(alice(), UserChange::default()).await;
     assert!(refused.is_err());
     twins.records.is_read_only.store(false, Ordering::SeqCst);
     assert!(twins.loads(id).await, "and is noted now");
@@ -380,7 +381,7 @@ async fn c42_a_wrong_key_ring_is_an_error_and_signs_nobody_out() {
     let stranger = stranger.clock(twins.records.clock.clone()).build();
     let error = stranger.load(id).await.unwrap_err().to_string();
     assert!(error.contains("key file"), "{error}");
-    assert!(stranger.put_user(twins.user(), UserChange::default()).await.is_err());
+    assert!(stranger.put_user(alice(), UserChange::default()).await.is_err());
     assert!(twins.loads(id).await);
 }
 
@@ -390,7 +391,7 @@ async fn c38_w10_what_is_kept_shows_no_id_no_openid_and_nothing_of_a_profile() {
     let id = twins.sign_in().await;
     let store = &twins.stores[0];
     assert!(store.save_app_data(id, b"planted".as_slice().into()).await.unwrap());
-    let once = OneUse::exchange(&twins.user().appid, "digest");
+    let once = OneUse::exchange(&alice().appid, &Code::new("code"));
     store.settle(&once, id.expose().as_bytes(), Duration::from_secs(60)).await.unwrap();
     let shelf = twins.records.shelf();
     let users = twins.records.shared.users.lock().unwrap();
