@@ -29,6 +29,7 @@
 //! | `axum` | yes | `WechatUser` as an extractor |
 //! | `tower-sessions` | yes | `tower_sessions::Session` for the app's own data |
 //! | `conformance` | | the suite that every session store passes |
+//! | `embedded` | | sessions in one file: a restart signs nobody out |
 //! | `gateway` | | the reverse proxy |
 //! | `simulator` | | a WeChat to test against |
 //! | `demo` | | a login site, the gateway in front of it, and the simulator behind it |

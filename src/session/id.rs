@@ -62,6 +62,16 @@ impl Handle {
     pub(super) fn shard(self, count: usize) -> usize {
         usize::try_from(self.0 % count as u128).expect("it is less than a usize")
     }
+
+    /// The handle that these bytes are.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// The handle as bytes, for a place where it is a key.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl fmt::Display for Handle {

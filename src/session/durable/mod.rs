@@ -5,6 +5,8 @@
 
 mod codec;
 mod copies;
+#[cfg(feature = "embedded")]
+mod file;
 mod records;
 #[cfg(all(test, feature = "conformance"))]
 mod tests;
@@ -14,6 +16,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
+#[cfg(feature = "embedded")]
+pub use file::FileRecords;
 pub use records::{Ended, Kept, Page, Records, UserRow};
 
 use super::{
