@@ -30,6 +30,7 @@ mod service;
 mod simulator;
 mod single_page;
 mod sites;
+mod stores;
 mod third_party;
 mod tickets;
 mod transfers;
