@@ -26,6 +26,7 @@
 //! | feature | default | what |
 //! | --- | --- | --- |
 //! | `memory` | yes | the in-process session store |
+//! | `redis` | | sessions in Redis: one server, Sentinel or Cluster |
 //! | `axum` | yes | `WechatUser` as an extractor |
 //! | `tower-sessions` | yes | `tower_sessions::Session` for the app's own data |
 //! | `conformance` | | the suite that every session store passes |

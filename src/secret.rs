@@ -62,46 +62,66 @@ secret_string! {
     RefreshToken
 }
 
-impl AppSecret {
-    /// Reads the secret from a file; white space around it is ignored.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or holds nothing.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretSourceError> {
-        let path = path.as_ref();
-        let name = || match path.to_str() {
-            // Somebody has given the secret instead of its file: not to be repeated.
-            Some(text) if looks_like_secret(text) => "a file named like a secret".to_owned(),
-            _ => format!("file {}", path.display()),
+secret_string! {
+    /// The password of the place where sessions are kept.
+    StorePassword
+}
+
+/// Declares where a secret that an operator hands in may come from. `$what` names it in errors.
+macro_rules! from_outside {
+    ($name:ident, $what:literal) => {
+        impl $name {
+            /// Reads the secret from a file; white space around it is ignored.
+            ///
+            /// # Errors
+            /// When the file cannot be read, or holds nothing.
+            pub fn from_file(path: impl AsRef<Path>) -> Result<Self, SecretSourceError> {
+                read_file($what, path.as_ref()).map(Self::new)
+            }
+
+            /// Reads the secret from an environment variable; white space around it is ignored.
+            ///
+            /// # Errors
+            /// When the variable is not set, is not UTF-8, or holds nothing.
+            pub fn from_env(name: &str) -> Result<Self, SecretSourceError> {
+                read_env($what, name).map(Self::new)
+            }
+        }
+    };
+}
+
+from_outside!(AppSecret, "the app secret");
+from_outside!(StorePassword, "the store's password");
+
+fn read_file(what: &'static str, path: &Path) -> Result<String, SecretSourceError> {
+    let name = || match path.to_str() {
+        // Somebody has given the secret instead of its file: not to be repeated.
+        Some(text) if looks_like_secret(text) => "a file named like a secret".to_owned(),
+        _ => format!("file {}", path.display()),
+    };
+    let text = fs::read_to_string(path)
+        .map_err(|cause| SecretSourceError::Unreadable(what, name(), cause))?;
+    trimmed(&text).ok_or_else(|| SecretSourceError::Empty(what, name()))
+}
+
+fn read_env(what: &'static str, name: &str) -> Result<String, SecretSourceError> {
+    let place = || format!("environment variable {name}");
+    let text = std::env::var(name).map_err(|cause| {
+        // The cause itself would show what is in the variable.
+        let cause = match cause {
+            VarError::NotPresent => io::Error::new(io::ErrorKind::NotFound, "it is not set"),
+            VarError::NotUnicode(_) => {
+                io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")
+            }
         };
-        let text = fs::read_to_string(path)
-            .map_err(|cause| SecretSourceError::Unreadable(name(), cause))?;
-        Self::from_text(&text).ok_or_else(|| SecretSourceError::Empty(name()))
-    }
+        SecretSourceError::Unreadable(what, place(), cause)
+    })?;
+    trimmed(&text).ok_or_else(|| SecretSourceError::Empty(what, place()))
+}
 
-    /// Reads the secret from an environment variable; white space around it is ignored.
-    ///
-    /// # Errors
-    /// When the variable is not set, is not UTF-8, or holds nothing.
-    pub fn from_env(name: &str) -> Result<Self, SecretSourceError> {
-        let place = || format!("environment variable {name}");
-        let text = std::env::var(name).map_err(|cause| {
-            // The cause itself would show what is in the variable.
-            let cause = match cause {
-                VarError::NotPresent => io::Error::new(io::ErrorKind::NotFound, "it is not set"),
-                VarError::NotUnicode(_) => {
-                    io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8")
-                }
-            };
-            SecretSourceError::Unreadable(place(), cause)
-        })?;
-        Self::from_text(&text).ok_or_else(|| SecretSourceError::Empty(place()))
-    }
-
-    fn from_text(text: &str) -> Option<Self> {
-        let text = text.trim();
-        (!text.is_empty()).then(|| Self::new(text))
-    }
+fn trimmed(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn looks_like_secret(text: &str) -> bool {
@@ -112,11 +132,11 @@ fn looks_like_secret(text: &str) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretSourceError {
     /// The place cannot be read.
-    #[error("cannot read the app secret from {0}: {1}")]
-    Unreadable(String, #[source] io::Error),
+    #[error("cannot read {0} from {1}: {2}")]
+    Unreadable(&'static str, String, #[source] io::Error),
     /// The place holds nothing but white space.
-    #[error("the app secret in {0} is empty")]
-    Empty(String),
+    #[error("{0} in {1} is empty")]
+    Empty(&'static str, String),
 }
 
 #[cfg(test)]
@@ -127,15 +147,17 @@ mod tests {
     fn w10_a_secret_does_not_show_in_debug_output() {
         let planted = "planted-7c1f";
         let printed = format!(
-            "{:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?}",
             AppSecret::new(planted),
             Code::new(planted),
             UserToken::new(planted),
             RefreshToken::new(planted),
+            StorePassword::new(planted),
         );
         assert_eq!(
             printed,
-            "AppSecret([redacted]) Code([redacted]) UserToken([redacted]) RefreshToken([redacted])"
+            "AppSecret([redacted]) Code([redacted]) UserToken([redacted]) RefreshToken([redacted]) \
+             StorePassword([redacted])"
         );
         assert_eq!(Code::new(planted).expose(), planted);
     }
@@ -152,6 +174,9 @@ mod tests {
         assert_eq!(AppSecret::from_file(&good).unwrap().expose(), "0123");
         let error = AppSecret::from_file(&empty).unwrap_err().to_string();
         assert!(error.contains("empty.txt") && error.ends_with("is empty"), "{error}");
+        assert_eq!(StorePassword::from_file(&good).unwrap().expose(), "0123");
+        let error = StorePassword::from_file(&empty).unwrap_err().to_string();
+        assert!(error.starts_with("the store's password in file "), "{error}");
         let given =
             AppSecret::from_file("0123456789abcdef0123456789abcdef").unwrap_err().to_string();
         assert!(!given.contains("0123"), "{given}");

@@ -8,6 +8,8 @@ mod copies;
 #[cfg(feature = "embedded")]
 mod file;
 mod records;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(all(test, feature = "conformance"))]
 mod tests;
 
@@ -19,6 +21,8 @@ use sha2::{Digest, Sha256};
 #[cfg(feature = "embedded")]
 pub use file::FileRecords;
 pub use records::{Ended, Kept, Page, Records, UserRow};
+#[cfg(feature = "redis")]
+pub use redis::{RedisRecords, RedisUrl, RedisUrlError};
 
 use super::{
     Epoch, Handle, KeyRing, Lease, Lifetimes, ListQuery, Lookup, NewSession, OneUse, Purpose,
