@@ -15,6 +15,8 @@ pub mod conformance;
 pub(crate) mod cookie;
 pub mod durable;
 mod id;
+#[cfg(unix)]
+mod key_file;
 #[cfg(feature = "memory")]
 mod memory;
 mod seal;
@@ -24,6 +26,8 @@ mod store;
 mod user;
 
 pub use id::{Handle, SessionId};
+#[cfg(unix)]
+pub use key_file::{KeyFile, KeyFileError, KeyInfo, KeyRole, Rotated};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 pub use seal::{KeyRing, Purpose, Unsealable};

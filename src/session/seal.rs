@@ -1,12 +1,14 @@
 //! Authenticated encryption for what leaves this process and comes back.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
+use arc_swap::ArcSwap;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
+use secrecy::{ExposeSecret, SecretBox, zeroize::Zeroizing};
 
 const KEY_ID: usize = 4;
 const NONCE: usize = 24;
@@ -53,16 +55,47 @@ impl Purpose {
     }
 }
 
-/// Keys for sealing: the first one seals, all of them open.
+/// What a key is called. It stands before each value that the key has sealed.
+pub(super) type KeyId = [u8; KEY_ID];
+
+/// The key itself. It cannot be printed, compared or serialised, and is wiped when it is dropped.
+pub(super) struct SealingKey(SecretBox<[u8; 32]>);
+
+impl SealingKey {
+    pub(super) fn random() -> Self {
+        Self(SecretBox::init_with_mut(|key: &mut [u8; 32]| fill(key)))
+    }
+
+    /// The key as it is written into a file.
+    pub(super) fn to_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(BASE64.encode(self.0.expose_secret()))
+    }
+
+    /// The key that [`SealingKey::to_text`] has written.
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(BASE64.decode(text).ok()?);
+        let key: [u8; 32] = bytes.as_slice().try_into().ok()?;
+        Some(Self(SecretBox::new(Box::new(key))))
+    }
+}
+
+/// The name of a key that is about to be made.
+pub(super) fn random_id() -> KeyId {
+    let mut id = [0; KEY_ID];
+    fill(&mut id);
+    id
+}
+
+/// Keys for sealing: the first one seals, all of them open. Clones are the same ring.
 ///
 /// XChaCha20-Poly1305 with a random nonce, which is long enough never to repeat. Purpose, key id and context are
 /// authenticated with the value.
 #[derive(Clone)]
-pub struct KeyRing(Vec<Key>);
+pub struct KeyRing(Arc<ArcSwap<Vec<Key>>>);
 
 #[derive(Clone)]
 struct Key {
-    id: [u8; KEY_ID],
+    id: KeyId,
     cipher: XChaCha20Poly1305,
 }
 
@@ -72,16 +105,36 @@ impl KeyRing {
 
     /// A ring with one random key, good for as long as this process lives.
     pub fn random() -> Self {
-        let (mut id, mut key) = ([0; KEY_ID], [0; 32]);
-        fill(&mut id);
-        fill(&mut key);
-        Self(vec![Key { id, cipher: XChaCha20Poly1305::new(&key.into()) }])
+        let key = SealingKey::random();
+        Self::of(std::iter::once((random_id(), &key)))
     }
 
-    /// This ring with the keys of `older` behind its own: they still open what they have sealed.
-    pub fn followed_by(mut self, older: Self) -> Self {
-        self.0.extend(older.0);
-        self
+    /// A ring of these keys, of which there is at least one.
+    pub(super) fn of<'k>(keys: impl Iterator<Item = (KeyId, &'k SealingKey)>) -> Self {
+        let key = |(id, key): (KeyId, &SealingKey)| Key {
+            id,
+            cipher: XChaCha20Poly1305::new(key.0.expose_secret().into()),
+        };
+        Self(Arc::new(ArcSwap::from_pointee(keys.map(key).collect())))
+    }
+
+    /// A ring of its own with the keys of this one, and behind them those of `older`: they still open what they have
+    /// sealed.
+    pub fn followed_by(self, older: Self) -> Self {
+        let keys = [self, older].map(|ring| ring.0.load_full());
+        let keys = keys.iter().flat_map(|keys| keys.iter().cloned()).collect();
+        Self(Arc::new(ArcSwap::from_pointee(keys)))
+    }
+
+    /// Takes the present keys of `other` in place of its own, for all clones of this ring at once.
+    pub fn replace_with(&self, other: Self) {
+        self.0.store(other.0.load_full());
+    }
+
+    /// Whether what `other` seals at present opens here.
+    pub fn opens_what_is_sealed_by(&self, other: &Self) -> bool {
+        let sealed = other.seal_bytes(Purpose::PendingLogin, "", b"");
+        self.open_bytes(Purpose::PendingLogin, "", &sealed).is_ok()
     }
 
     /// Seals `plain` for one purpose and context; the result is base64url.
@@ -91,7 +144,9 @@ impl KeyRing {
 
     /// Seals `plain` for one purpose and context.
     pub fn seal_bytes(&self, purpose: Purpose, context: &str, plain: &[u8]) -> Vec<u8> {
-        let key = &self.0[0];
+        // Once, so that key and id belong together however often the ring is replaced meanwhile.
+        let keys = self.0.load();
+        let key = &keys[0];
         let mut nonce = [0; NONCE];
         fill(&mut nonce);
         let aad = associated_data(purpose, key.id, context);
@@ -127,7 +182,8 @@ impl KeyRing {
     ) -> Result<Vec<u8>, Unsealable> {
         let (id, rest) = bytes.split_first_chunk::<KEY_ID>().ok_or(Unsealable)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(Unsealable)?;
-        let key = self.0.iter().find(|key| key.id == *id).ok_or(Unsealable)?;
+        let keys = self.0.load();
+        let key = keys.iter().find(|key| key.id == *id).ok_or(Unsealable)?;
         let aad = associated_data(purpose, *id, context);
         key.cipher
             .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad })
@@ -135,7 +191,7 @@ impl KeyRing {
     }
 }
 
-fn associated_data(purpose: Purpose, key_id: [u8; KEY_ID], context: &str) -> Vec<u8> {
+fn associated_data(purpose: Purpose, key_id: KeyId, context: &str) -> Vec<u8> {
     [purpose.as_str().as_bytes(), b"\0", &key_id, context.as_bytes()].concat()
 }
 
@@ -145,7 +201,7 @@ fn fill(bytes: &mut [u8]) {
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyRing({} keys, [redacted])", self.0.len())
+        write!(f, "KeyRing({} keys, [redacted])", self.0.load().len())
     }
 }
 
@@ -201,14 +257,38 @@ mod tests {
         assert_ne!(seal(), seal());
     }
 
+    /// Every purpose. One that is missing here does not compile.
+    fn purposes() -> Vec<Purpose> {
+        let next = |purpose| match purpose {
+            Purpose::PendingLogin => Some(Purpose::LongTarget),
+            Purpose::LongTarget => Some(Purpose::Ticket),
+            Purpose::Ticket => Some(Purpose::ClientCode),
+            Purpose::ClientCode => Some(Purpose::ClientToken),
+            Purpose::ClientToken => Some(Purpose::ClientRefresh),
+            Purpose::ClientRefresh => Some(Purpose::StoredSession),
+            Purpose::StoredSession => Some(Purpose::StoredUser),
+            Purpose::StoredUser => Some(Purpose::StoredAppData),
+            Purpose::StoredAppData => Some(Purpose::StoredOutcome),
+            Purpose::StoredOutcome => None,
+        };
+        std::iter::successors(Some(Purpose::PendingLogin), |purpose| next(*purpose)).collect()
+    }
+
     #[test]
     fn c40_a_value_opens_for_its_own_purpose_and_context_only() {
         let ring = KeyRing::random();
-        let sealed = ring.seal(Purpose::PendingLogin, "a", PLAIN);
-        assert!(ring.open(Purpose::PendingLogin, "a", &sealed).is_ok());
-        assert_eq!(ring.open(Purpose::LongTarget, "a", &sealed), Err(Unsealable));
-        assert_eq!(ring.open(Purpose::PendingLogin, "b", &sealed), Err(Unsealable));
-        assert_eq!(KeyRing::random().open(Purpose::PendingLogin, "a", &sealed), Err(Unsealable));
+        let purposes = purposes();
+        assert!(purposes.len() >= 10);
+        for own in &purposes {
+            let sealed = ring.seal(*own, "a", PLAIN);
+            for other in &purposes {
+                let opened = ring.open(*other, "a", &sealed);
+                let wanted = if own == other { Ok(PLAIN) } else { Err(Unsealable) };
+                assert_eq!(opened.as_deref(), wanted.as_deref(), "{own:?} as {other:?}");
+            }
+            assert_eq!(ring.open(*own, "b", &sealed), Err(Unsealable));
+            assert_eq!(KeyRing::random().open(*own, "a", &sealed), Err(Unsealable));
+        }
     }
 
     #[test]
@@ -219,5 +299,48 @@ mod tests {
         assert_eq!(ring.open(Purpose::PendingLogin, "a", &sealed).as_deref(), Ok(PLAIN));
         let newer = ring.seal(Purpose::PendingLogin, "a", PLAIN);
         assert_eq!(old.open(Purpose::PendingLogin, "a", &newer), Err(Unsealable));
+    }
+
+    #[test]
+    fn clones_are_one_ring_and_change_together() {
+        let ring = KeyRing::random();
+        let (clone, next) = (ring.clone(), KeyRing::random());
+        let before = ring.seal(Purpose::Ticket, "a", PLAIN);
+        clone.replace_with(next.clone());
+        let after = ring.seal(Purpose::Ticket, "a", PLAIN);
+        assert_eq!(next.open(Purpose::Ticket, "a", &after).as_deref(), Ok(PLAIN));
+        assert_eq!(ring.open(Purpose::Ticket, "a", &before), Err(Unsealable));
+        // The ring that gave its keys is not the same one for that.
+        next.replace_with(KeyRing::random());
+        assert_eq!(clone.open(Purpose::Ticket, "a", &after).as_deref(), Ok(PLAIN));
+    }
+
+    #[test]
+    fn what_is_sealed_while_the_ring_is_replaced_is_whole() {
+        const ROUNDS: usize = 2000;
+        let rings = [KeyRing::random(), KeyRing::random()];
+        let all = rings[0].clone().followed_by(rings[1].clone());
+        let ring = KeyRing::random();
+        ring.replace_with(rings[0].clone());
+        std::thread::scope(|scope| {
+            let replacing = scope.spawn(|| {
+                for round in 0..ROUNDS {
+                    ring.replace_with(rings[round % 2].clone());
+                }
+            });
+            let mut sealed = 0;
+            while !replacing.is_finished() || sealed == 0 {
+                let value = ring.seal(Purpose::Ticket, "a", PLAIN);
+                assert_eq!(all.open(Purpose::Ticket, "a", &value).as_deref(), Ok(PLAIN));
+                sealed += 1;
+            }
+        });
+    }
+
+    #[test]
+    fn a_ring_knows_whether_it_can_take_the_place_of_another_one() {
+        let (old, new) = (KeyRing::random(), KeyRing::random());
+        assert!(!new.opens_what_is_sealed_by(&old));
+        assert!(new.followed_by(old.clone()).opens_what_is_sealed_by(&old));
     }
 }
