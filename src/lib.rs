@@ -31,6 +31,7 @@
 //! | `tower-sessions` | yes | `tower_sessions::Session` for the app's own data |
 //! | `conformance` | | the suite that every session store passes |
 //! | `embedded` | | sessions in one file: a restart signs nobody out |
+//! | `messages` | | WeChat's messages of users who take their authorization back |
 //! | `gateway` | | the reverse proxy |
 //! | `simulator` | | a WeChat to test against |
 //! | `demo` | | a login site, the gateway in front of it, and the simulator behind it |

@@ -63,6 +63,16 @@ secret_string! {
 }
 
 secret_string! {
+    /// The token of an account's message server (服务器配置), with which WeChat signs what it sends there.
+    MessageToken
+}
+
+secret_string! {
+    /// The `EncodingAESKey` of an account's message server, with which WeChat encrypts what it sends there.
+    EncodingAesKey
+}
+
+secret_string! {
     /// The password of the place where sessions are kept.
     StorePassword
 }
@@ -147,17 +157,19 @@ mod tests {
     fn w10_a_secret_does_not_show_in_debug_output() {
         let planted = "planted-7c1f";
         let printed = format!(
-            "{:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             AppSecret::new(planted),
             Code::new(planted),
             UserToken::new(planted),
             RefreshToken::new(planted),
+            MessageToken::new(planted),
+            EncodingAesKey::new(planted),
             StorePassword::new(planted),
         );
         assert_eq!(
             printed,
             "AppSecret([redacted]) Code([redacted]) UserToken([redacted]) RefreshToken([redacted]) \
-             StorePassword([redacted])"
+             MessageToken([redacted]) EncodingAesKey([redacted]) StorePassword([redacted])"
         );
         assert_eq!(Code::new(planted).expose(), planted);
     }

@@ -20,6 +20,8 @@ mod authorize;
 mod client;
 mod endpoints;
 mod error;
+#[cfg(feature = "messages")]
+mod message;
 mod types;
 mod wire;
 
@@ -27,6 +29,8 @@ pub use authorize::{AuthorizeUrl, InvalidAuthorizeUrl};
 pub use client::{Backoff, Client, ClientBuilder};
 pub use endpoints::Endpoints;
 pub use error::{AnswerFault, Call, ErrCode, Error, Fault, Kind, Reaction, Rid};
+#[cfg(feature = "messages")]
+pub use message::{BadMessage, InvalidAesKey, Malformed, Message, MessageKeys, Stamp};
 pub use types::{
     Account, AccountKind, AppId, Grant, InvalidId, Lang, OpenId, Scope, UnionId, Userinfo,
 };

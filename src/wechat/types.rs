@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+#[cfg(feature = "messages")]
+use super::message::MessageKeys;
 use crate::secret::{AppSecret, RefreshToken, UserToken};
 
 /// Declares an identifier: a short string of characters that are safe in a header, a URL and a store key.
@@ -84,6 +86,8 @@ pub struct Account {
     appid: AppId,
     secret: AppSecret,
     kind: AccountKind,
+    #[cfg(feature = "messages")]
+    message_keys: Option<MessageKeys>,
 }
 
 impl Account {
@@ -104,7 +108,21 @@ impl Account {
     }
 
     fn new(appid: &str, secret: AppSecret, kind: AccountKind) -> Result<Self, InvalidId> {
-        Ok(Self { appid: AppId::parse(appid)?, secret, kind })
+        Ok(Self {
+            appid: AppId::parse(appid)?,
+            secret,
+            kind,
+            #[cfg(feature = "messages")]
+            message_keys: None,
+        })
+    }
+
+    /// Takes WeChat's messages that are checked with these keys, at `/_wx/messages`: users who take their authorization
+    /// back are forgotten. Default: none are taken.
+    #[cfg(feature = "messages")]
+    pub fn with_messages(mut self, keys: MessageKeys) -> Self {
+        self.message_keys = Some(keys);
+        self
     }
 
     /// The account's id.
@@ -119,6 +137,12 @@ impl Account {
 
     pub(crate) fn secret(&self) -> &AppSecret {
         &self.secret
+    }
+
+    /// What its messages are checked with, where it takes any.
+    #[cfg(feature = "messages")]
+    pub fn message_keys(&self) -> Option<&MessageKeys> {
+        self.message_keys.as_ref()
     }
 }
 
