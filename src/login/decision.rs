@@ -20,6 +20,8 @@ pub enum Endpoint {
     Accept,
     /// The script for single-page apps.
     Script,
+    /// WeChat's messages to the account.
+    Messages,
     /// No endpoint has this name.
     Unknown,
 }
@@ -35,6 +37,7 @@ impl Endpoint {
             "/me" => Some(Self::Me),
             "/accept" => Some(Self::Accept),
             "/wx.js" => Some(Self::Script),
+            "/messages" => Some(Self::Messages),
             _ if name.is_empty() || name.starts_with('/') => Some(Self::Unknown),
             _ => None,
         }
@@ -128,6 +131,8 @@ pub enum Decision {
     Me,
     /// Give the script for single-page apps.
     Script,
+    /// Take a message of WeChat's.
+    Messages,
     /// Refuse a front proxy that asks about an endpoint of ours.
     NotForProxies,
     /// No such endpoint.
@@ -201,6 +206,7 @@ fn attend(facts: &Facts<'_>, endpoint: Endpoint) -> Decision {
         Endpoint::Me if reads => Decision::Me,
         Endpoint::Me if is_preflight(facts) => Decision::Preflight,
         Endpoint::Script if reads => Decision::Script,
+        Endpoint::Messages if reads || *facts.method == Method::POST => Decision::Messages,
         Endpoint::Logout if reads => Decision::AskLogout,
         Endpoint::Logout if *facts.method == Method::POST => {
             if is_same_origin(facts.headers, facts.site.public_url) {
@@ -439,7 +445,14 @@ mod tests {
         assert_eq!(asked().decide(Login::Base), Decision::Unauthorized(Scope::Base));
         let more = signed_in().decide(Login::Userinfo);
         assert_eq!(more, Decision::Unauthorized(Scope::Userinfo));
-        for endpoint in [Endpoint::Login, Endpoint::Callback, Endpoint::Me, Endpoint::Unknown] {
+        let endpoints = [
+            Endpoint::Login,
+            Endpoint::Callback,
+            Endpoint::Me,
+            Endpoint::Messages,
+            Endpoint::Unknown,
+        ];
+        for endpoint in endpoints {
             let case = Case { endpoint: Some(endpoint), ..signed_in() };
             assert_eq!(case.decide(Login::Off), Decision::NotForProxies, "{endpoint:?}");
         }

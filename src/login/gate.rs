@@ -15,6 +15,7 @@ use super::{
     identity::WechatUser,
     log_out,
     me::Me,
+    messages,
     observe::{Event, Observer},
     pages::{Page, Pages},
     policy::{Demand, Login, Policy},
@@ -111,6 +112,7 @@ enum Wait {
     Load(SessionId, Demand, Asker),
     Callback(Way, Option<Arc<Session>>),
     Logout(Option<Arc<Session>>),
+    Message,
 }
 
 /// What became of a request that had to wait.
@@ -237,6 +239,7 @@ impl Gate {
                 callback::answer(self, head, way, session.as_ref()).await
             }
             Wait::Logout(session) => log_out::finish(self, head, body, session).await,
+            Wait::Message => messages::answer(self, head, body).await,
             Wait::Load(..) => Reply::page(Page::Broken), // A loaded session is never loaded again.
         };
         Attended::Answer(self.respond(reply, head))
@@ -287,6 +290,9 @@ impl Gate {
                 return Standing::Wait(Wait::Callback(Way::Ticket, session()));
             }
             Decision::Logout => return Standing::Wait(Wait::Logout(session())),
+            Decision::Messages if messages::are_taken(self) => {
+                return Standing::Wait(Wait::Message);
+            }
             Decision::Authorize(scope) => start::begin(self, head, scope, &here(), Start::ByItself),
             Decision::AskFirst => start::ask_first(self, &here()),
             Decision::GoHome(scope) => Reply::go(start::home_url(self, scope, &here())),
@@ -306,7 +312,9 @@ impl Gate {
                 Reply::page(Page::ForeignLogout { logout: log_out::page(self) })
             }
             Decision::NotForProxies => Reply::page(Page::NotForProxies),
-            Decision::NotFound | Decision::Accept => Reply::page(Page::NotFound),
+            Decision::NotFound | Decision::Accept | Decision::Messages => {
+                Reply::page(Page::NotFound)
+            }
             Decision::MethodNotAllowed => Reply::page(Page::MethodNotAllowed),
         };
         Standing::Reply(reply)
@@ -413,6 +421,11 @@ impl Gate {
 
     pub(crate) fn store(&self) -> &dyn Store {
         &*self.0.store
+    }
+
+    #[cfg(feature = "gateway")]
+    pub(crate) fn shared_store(&self) -> Arc<dyn Store> {
+        self.0.store.clone()
     }
 
     /// The app's own session data of a request.

@@ -2,10 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Buf;
 use http::{HeaderValue, Method, Uri, header, request::Parts};
 use http_body::Body;
-use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::{
@@ -13,7 +11,7 @@ use super::{
     gate::Gate,
     observe::Event,
     pages::Page,
-    request::{encode, full_uri, parameter},
+    request::{encode, full_uri, parameter, read_body},
     respond::Reply,
     return_to::ReturnTo,
     start::ACCOUNT,
@@ -46,9 +44,9 @@ pub(super) async fn finish<B: Body>(
     session: Option<Arc<Session>>,
 ) -> Reply {
     let form = if is_form(head) {
-        match timeout(LONGEST_FORM, read_form(body)).await {
-            Ok(Some(form)) => form,
-            Ok(None) | Err(_) => return Reply::page(Page::Malformed),
+        match timeout(LONGEST_FORM, read_body(body, LARGEST_FORM)).await {
+            Ok(Ok(form)) => form,
+            Ok(Err(_)) | Err(_) => return Reply::page(Page::Malformed),
         }
     } else {
         Vec::new()
@@ -93,25 +91,6 @@ pub(super) fn page(gate: &Gate) -> String {
 /// The part of an address that names the account, where it is not the site's own.
 fn account(gate: &Gate) -> String {
     gate.account_name().map(|name| format!("{ACCOUNT}={name}&")).unwrap_or_default()
-}
-
-/// The body of a form, unless it is cut off or far too long.
-async fn read_form<B: Body>(body: B) -> Option<Vec<u8>> {
-    let mut form = Vec::new();
-    let mut body = std::pin::pin!(body);
-    while let Some(frame) = body.frame().await {
-        let Ok(mut data) = frame.ok()?.into_data() else { continue };
-        if form.len() + data.remaining() > LARGEST_FORM {
-            return None;
-        }
-        while data.has_remaining() {
-            let chunk = data.chunk();
-            form.extend_from_slice(chunk);
-            let read = chunk.len();
-            data.advance(read);
-        }
-    }
-    Some(form)
 }
 
 fn is_form(head: &Parts) -> bool {

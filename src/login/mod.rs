@@ -9,7 +9,8 @@
 //!
 //! The layer answers a few endpoints by itself: `/_wx/login`, `/_wx/callback`, `/_wx/logout`, `/_wx/me`, the script
 //! `/_wx/wx.js` for single-page apps, and `/_wx/accept` on a site that [signs people in
-//! elsewhere](WechatLoginLayer::sign_in_at).
+//! elsewhere](WechatLoginLayer::sign_in_at). With the feature `messages`, and an account that has the keys for it, WeChat
+//! tells `/_wx/messages` of users who take their authorization back; they are forgotten, and their sessions end.
 //!
 //! # Where to put it
 //!
@@ -60,6 +61,11 @@ mod identity;
 mod layer;
 mod log_out;
 mod me;
+#[cfg(feature = "messages")]
+mod messages;
+#[cfg(not(feature = "messages"))]
+#[path = "no_messages.rs"]
+mod messages;
 mod observe;
 mod once;
 pub mod pages;
@@ -85,7 +91,7 @@ pub use future::ResponseFuture;
 pub use gate::{Attended, Gate, Pending, Verdict, Visitor};
 pub use identity::WechatUser;
 pub use layer::WechatLoginLayer;
-pub use observe::{Event, Observer};
+pub use observe::{Event, Observer, Revoked};
 pub use pattern::{InvalidPattern, PathPattern};
 pub use plain::PlainPages;
 pub use policy::{Demand, Login, Policy};

@@ -61,6 +61,11 @@ pub enum Event {
         /// Whether all other sessions of the user ended with it.
         everywhere: bool,
     },
+    /// Sessions were ended by somebody else than their user.
+    Revoked {
+        /// Which, and by whom.
+        what: Revoked,
+    },
     /// A request came with a session's id.
     SessionLooked {
         /// Whether the session is good.
@@ -68,6 +73,20 @@ pub enum Event {
     },
     /// The session store could not do what it was asked to.
     StoreDown,
+}
+
+/// Sessions that were ended by somebody else than their user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Revoked {
+    /// The operator has ended one.
+    Session,
+    /// The operator has ended all of a user's.
+    User,
+    /// The operator has ended all of an account's.
+    Account,
+    /// WeChat has told that a user took the authorization back, and so all of this user's were ended.
+    ByWeChat,
 }
 
 impl Event {

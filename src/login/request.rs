@@ -2,7 +2,10 @@
 
 use std::fmt::Display;
 
+use bytes::Buf;
 use http::{Uri, header, request::Parts};
+use http_body::Body;
+use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use url::form_urlencoded;
 
@@ -57,6 +60,32 @@ pub(crate) fn parameters<const N: usize>(
 /// A parameter that comes twice: nobody knows which of the two is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Twice;
+
+/// Why there is no whole body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    TooLarge,
+    CutOff,
+}
+
+/// A body of at most so many bytes.
+pub(super) async fn read_body<B: Body>(body: B, most: usize) -> Result<Vec<u8>, Unread> {
+    let mut read = Vec::new();
+    let mut body = std::pin::pin!(body);
+    while let Some(frame) = body.frame().await {
+        let Ok(mut data) = frame.map_err(|_| Unread::CutOff)?.into_data() else { continue };
+        if read.len() + data.remaining() > most {
+            return Err(Unread::TooLarge);
+        }
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            read.extend_from_slice(chunk);
+            let length = chunk.len();
+            data.advance(length);
+        }
+    }
+    Ok(read)
+}
 
 /// Fit for a query, whatever it holds.
 pub(super) fn encode(text: &str) -> impl Display + '_ {

@@ -28,6 +28,8 @@ enum Say {
     Preflight(Vec<(HeaderName, HeaderValue)>),
     Script,
     Json(StatusCode, Vec<u8>),
+    #[cfg(feature = "messages")]
+    Text(String),
 }
 
 impl Reply {
@@ -89,6 +91,12 @@ impl Reply {
         Self::new(Say::Json(status, body))
     }
 
+    /// A word for a program.
+    #[cfg(feature = "messages")]
+    pub(crate) fn text(text: String) -> Self {
+        Self::new(Say::Text(text))
+    }
+
     fn new(say: Say) -> Self {
         Self { say, cookies: Vec::new() }
     }
@@ -114,6 +122,13 @@ impl Reply {
             Say::Go(status, url) => go(status, &url),
             Say::Back(status, target) => go(status, &own_fragment(&target, headers)),
             Say::Json(status, body) => json(status, body),
+            #[cfg(feature = "messages")]
+            Say::Text(text) => {
+                let mut response = bare(StatusCode::OK, text.into());
+                let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                response
+            }
             Say::KeepFragment(url) => keep_fragment(&url),
             Say::Preflight(answers) => {
                 let mut response = bare(StatusCode::NO_CONTENT, Bytes::new());

@@ -20,7 +20,7 @@ use prometheus_client::{
 
 use crate::{
     clock::Timestamp,
-    login::{Event, Observer},
+    login::{Event, Observer, Revoked},
     wechat::{ErrCode, Scope},
 };
 
@@ -72,6 +72,7 @@ struct Logins {
     loops: Counter,
     profile_refreshes: Family<Labels<1>, Counter>,
     logouts: Counter,
+    revocations: Family<Labels<1>, Counter>,
     store_failures: Counter,
     /// Held, since every request looks a session up.
     hits: Counter,
@@ -242,6 +243,11 @@ impl Logins {
         );
         of.register("logouts", "Sessions ended by their user", all.logouts.clone());
         of.register(
+            "revocations",
+            "Sessions ended by the operator or by WeChat, each command or message once",
+            all.revocations.clone(),
+        );
+        of.register(
             "store_failures",
             "What the session store could not do",
             all.store_failures.clone(),
@@ -256,6 +262,9 @@ impl Logins {
             drop(all.started.get_or_create(&by_scope(scope)));
             drop(all.finished.get_or_create(&by_scope(scope)));
         }
+        for what in [Revoked::Session, Revoked::User, Revoked::Account, Revoked::ByWeChat] {
+            drop(all.revocations.get_or_create(&by_kind(what)));
+        }
         for ok in [true, false] {
             drop(all.profile_refreshes.get_or_create(&[("result", result(ok))]));
         }
@@ -269,6 +278,16 @@ fn by_scope(scope: Scope) -> Labels<1> {
 
 fn result(ok: bool) -> Cow<'static, str> {
     if ok { "ok".into() } else { "failed".into() }
+}
+
+fn by_kind(what: Revoked) -> Labels<1> {
+    let word = match what {
+        Revoked::Session => "session",
+        Revoked::User => "user",
+        Revoked::Account => "account",
+        Revoked::ByWeChat => "wechat",
+    };
+    [("kind", word.into())]
 }
 
 /// Codes of the table by their number, so that WeChat cannot make series without end.
@@ -300,6 +319,7 @@ impl Observer for Metrics {
                 all.profile_refreshes.get_or_create(&[("result", result(ok))]).inc()
             }
             Event::LoggedOut { .. } => all.logouts.inc(),
+            Event::Revoked { what } => all.revocations.get_or_create(&by_kind(what)).inc(),
             Event::SessionLooked { found: true } => all.hits.inc(),
             Event::SessionLooked { found: false } => all.misses.inc(),
             Event::StoreDown => all.store_failures.inc(),

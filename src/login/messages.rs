@@ -1,0 +1,165 @@
+//! `/_wx/messages`: where WeChat tells of users who take their authorization back, so that they are forgotten here too.
+//!
+//! WeChat sends a message again until the answer is `success`, so that is said only once the user is forgotten, and saying
+//! it twice does no harm.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode, header, request::Parts};
+use http_body::Body;
+use tokio::time::timeout;
+
+use super::{
+    gate::Gate,
+    observe::{Event, Revoked},
+    pages::Page,
+    request::{Unread, full_uri, parameters, read_body},
+    respond::Reply,
+    start::ACCOUNT,
+};
+use crate::{
+    clock::Timestamp,
+    session::UserKey,
+    wechat::{BadMessage, Message, MessageKeys, OpenId, Stamp},
+};
+
+/// WeChat's messages have some hundred bytes.
+const LARGEST_MESSAGE: usize = 64 * 1024;
+const LONGEST_MESSAGE: Duration = Duration::from_secs(30);
+/// How far WeChat's clock may be from ours. Nobody can send an older message again.
+const FRESH: Duration = Duration::from_secs(10 * 60);
+
+/// What WeChat wants to hear, or else it asks again.
+const DONE: &str = "success";
+/// The user has taken an authorization back.
+const REVOKED: &str = "user_authorization_revoke";
+/// The user's WeChat account is no more.
+const CANCELLED: &str = "user_authorization_cancellation";
+
+/// Whether the account takes messages.
+pub(super) fn are_taken(gate: &Gate) -> bool {
+    gate.account().message_keys().is_some()
+}
+
+/// Why a request is not answered with what WeChat wants to hear.
+enum Refusal {
+    Status(StatusCode, &'static str),
+    Message(BadMessage),
+}
+
+const TOO_LARGE: Refusal = refuse(StatusCode::PAYLOAD_TOO_LARGE, "message_too_large");
+
+const fn refuse(status: StatusCode, word: &'static str) -> Refusal {
+    Refusal::Status(status, word)
+}
+
+pub(super) async fn answer<B: Body>(gate: &Gate, head: &Parts, body: B) -> Reply {
+    let Some(keys) = gate.account().message_keys() else { return Reply::page(Page::NotFound) };
+    let signed = match Signed::of(head, keys) {
+        Ok(signed) => signed,
+        Err(refusal) => return refused(gate, refusal),
+    };
+    if head.method != Method::POST {
+        // WeChat's console asks this when the address is registered there.
+        return match signed.echo {
+            Some(echo) => Reply::text(echo),
+            None => refused(gate, refuse(StatusCode::BAD_REQUEST, "no_echostr")),
+        };
+    }
+    let user = match user_of(gate, keys, &signed, head, body).await {
+        Ok(Some(user)) => user,
+        Ok(None) => return Reply::text(DONE.to_owned()),
+        Err(refusal) => return refused(gate, refusal),
+    };
+    if let Err(error) = gate.store().remove_user(&user).await {
+        return gate.store_down(&error);
+    }
+    gate.saw(Event::Revoked { what: Revoked::ByWeChat });
+    tracing::info!(appid = %user.appid, "WeChat has told of a user who took the authorization back: forgotten");
+    Reply::text(DONE.to_owned())
+}
+
+fn refused(gate: &Gate, refusal: Refusal) -> Reply {
+    let (status, word) = match refusal {
+        Refusal::Status(status, word) => (status, word),
+        Refusal::Message(error) => {
+            // Whoever has sent it knows the token, so this is for the operator, and cannot fill a log.
+            tracing::warn!(%error, appid = %gate.account().appid(), "a message is refused");
+            match error {
+                BadMessage::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed_message"),
+                _ => (StatusCode::FORBIDDEN, "refused_message"),
+            }
+        }
+    };
+    Reply::json(status, &serde_json::json!({ "error": word }))
+}
+
+/// What a request says that somebody has signed who knows the account's token.
+struct Signed {
+    timestamp: String,
+    nonce: String,
+    echo: Option<String>,
+    msg_signature: Option<String>,
+}
+
+impl Signed {
+    fn of(head: &Parts, keys: &MessageKeys) -> Result<Self, Refusal> {
+        let names = ["signature", "timestamp", "nonce", "echostr", "msg_signature", ACCOUNT];
+        let query = full_uri(head).query().unwrap_or_default();
+        let parameters = parameters(query, names);
+        let [signature, timestamp, nonce, echo, msg_signature, _] =
+            parameters.map_err(|_| refuse(StatusCode::BAD_REQUEST, "malformed_query"))?;
+        let unsigned = || refuse(StatusCode::FORBIDDEN, "bad_signature");
+        let signature = signature.ok_or_else(unsigned)?;
+        let (timestamp, nonce) = timestamp.zip(nonce).ok_or_else(unsigned)?;
+        let signed = Self { timestamp, nonce, echo, msg_signature };
+        if keys.has_signed(signed.stamp(), &signature) { Ok(signed) } else { Err(unsigned()) }
+    }
+
+    fn stamp(&self) -> Stamp<'_> {
+        Stamp { timestamp: &self.timestamp, nonce: &self.nonce }
+    }
+
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        let sent = self.timestamp.parse().map(Timestamp::from_unix);
+        sent.is_ok_and(|sent| now.since(sent) <= FRESH && sent.since(now) <= FRESH)
+    }
+}
+
+/// The user whom a message tells to forget. None where it is about something else.
+async fn user_of<B: Body>(
+    gate: &Gate,
+    keys: &MessageKeys,
+    signed: &Signed,
+    head: &Parts,
+    body: B,
+) -> Result<Option<UserKey>, Refusal> {
+    if !signed.is_fresh(gate.now()) {
+        return Err(refuse(StatusCode::FORBIDDEN, "old_timestamp"));
+    }
+    let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+    if announced.and_then(|it| it.parse().ok()).is_some_and(|it: usize| it > LARGEST_MESSAGE) {
+        return Err(TOO_LARGE);
+    }
+    let body = match timeout(LONGEST_MESSAGE, read_body(body, LARGEST_MESSAGE)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(Unread::TooLarge)) => return Err(TOO_LARGE),
+        Ok(Err(Unread::CutOff)) | Err(_) => {
+            return Err(refuse(StatusCode::BAD_REQUEST, "incomplete_message"));
+        }
+    };
+    let appid = gate.account().appid();
+    let message = keys.read(appid, &body, signed.stamp(), signed.msg_signature.as_deref());
+    let message = message.map_err(Refusal::Message)?;
+    if !tells_to_forget(&message) {
+        return Ok(None);
+    }
+    let openid = message.field("OpenID").and_then(|openid| OpenId::parse(openid).ok());
+    let openid = openid.ok_or(refuse(StatusCode::BAD_REQUEST, "no_openid"))?;
+    Ok(Some(UserKey { appid: appid.clone(), openid }))
+}
+
+fn tells_to_forget(message: &Message) -> bool {
+    message.field("MsgType") == Some("event")
+        && matches!(message.field("Event"), Some(REVOKED | CANCELLED))
+}
