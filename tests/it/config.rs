@@ -260,6 +260,8 @@ fn the_example_file_has_every_key_and_each_line_of_it_is_good() {
     let folder = Folder::new(&[
         ("secret.txt", SECRET),
         ("old-shop.txt", SECRET),
+        ("message-token.txt", "spring"),
+        ("message-aes-key.txt", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"),
         ("cert.pem", pem),
         ("key.pem", pem),
         ("ca.pem", pem),

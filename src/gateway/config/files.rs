@@ -10,7 +10,10 @@ use super::{
     unknown::variable,
     values::{hides_secret, quoted},
 };
-use crate::secret::AppSecret;
+use crate::{
+    secret::{AppSecret, EncodingAesKey, MessageToken},
+    wechat::MessageKeys,
+};
 
 /// A proof is one short word. What is larger was not made by WeChat.
 const LARGEST_PROOF: u64 = 4 * 1024;
@@ -76,8 +79,11 @@ pub(super) fn folder(section: &Section<'_>, name: &str) -> Option<Given<PathBuf>
 /// The secret of an account or a client, from its file or its variable. One that is missing or empty is refused.
 pub(super) fn secret(section: &Section<'_>) -> Option<AppSecret> {
     let source = section.source;
-    let variable =
-        if source.from_flags { "WXGATE_SECRET".to_owned() } else { variable(&section.place.path) };
+    let variable = if source.from_flags {
+        "WXGATE_SECRET".to_owned()
+    } else {
+        variable(&section.place.path, "secret_file")
+    };
     let set = (source.env)(&variable);
     if section.has("secret_file") {
         let given = path(section, "secret_file")?;
@@ -140,6 +146,75 @@ fn checked(section: &Section<'_>, place: &Place, secret: AppSecret) -> AppSecret
         );
     }
     secret
+}
+
+/// What the messages of an account are checked with, where they are taken.
+pub(super) fn message_keys(section: &Section<'_>) -> Option<MessageKeys> {
+    let token = optional_secret(section, "message_token_file", "message token");
+    let aes_key = optional_secret(section, "message_aes_key_file", "EncodingAESKey");
+    let Some(token) = token else {
+        if let Some(aes_key) = aes_key
+            && !section.has("message_token_file")
+        {
+            let example = section.example("message_token_file");
+            let why = format!("it is of no use without the message token; write {example}");
+            section.source.refuse(&aes_key.place, why);
+        }
+        return None;
+    };
+    let keys = MessageKeys::new(MessageToken::new(token.value));
+    let Some(aes_key) = aes_key else {
+        // One that cannot be used has been refused.
+        return Some(keys);
+    };
+    match keys.encrypted_with(&EncodingAesKey::new(aes_key.value)) {
+        Ok(keys) => Some(keys),
+        Err(error) => {
+            section.source.refuse(&aes_key.place, format!("what it holds is not one: {error}"));
+            None
+        }
+    }
+}
+
+/// A secret that may be left out, from its file or its variable. One that is there and empty is refused.
+fn optional_secret(section: &Section<'_>, key: &'static str, what: &str) -> Option<Given<String>> {
+    let source = section.source;
+    let variable = variable(&section.place.path, key);
+    let set = (source.env)(&variable);
+    let (place, text, whence) = if section.has(key) {
+        let given = path(section, key)?;
+        if set.is_some() {
+            let why =
+                format!("the environment variable {variable} is set as well, and is not used");
+            source.warn(&given.place, why);
+        }
+        let file = quoted(
+            &given.value.strip_prefix(source.folder).unwrap_or(&given.value).display().to_string(),
+        );
+        match fs::read_to_string(&given.value) {
+            Ok(text) => (given.place, text, format!("file {file}")),
+            Err(error) => {
+                let why = format!("cannot read the {what} from file {file}: {error}");
+                source.refuse(&given.place, why);
+                return None;
+            }
+        }
+    } else {
+        let place = section.place.below(key);
+        let Ok(text) = set?.into_string() else {
+            let why = format!("the {what} in the environment variable {variable} is not UTF-8");
+            source.refuse(&place, why);
+            return None;
+        };
+        (place, text, format!("the environment variable {variable}"))
+    };
+    match text.trim() {
+        "" => {
+            source.refuse(&place, format!("the {what} in {whence} is empty"));
+            None
+        }
+        text => Some(Given { value: text.to_owned(), place }),
+    }
 }
 
 /// WeChat's proofs of a domain, by their exact names.

@@ -227,6 +227,20 @@ pub static KEYS: &[Key] = &[
          scanning a code",
     ),
     key(
+        "account.*.message_token_file",
+        "the variable `WXGATE_ACCOUNT_<NAME>_MESSAGE_TOKEN`",
+        r#""message-token.txt""#,
+        "A file that holds the token of the account's message server (服务器配置, Token). With a token, WeChat's messages \
+         are taken at `/_wx/messages`, and users who take their authorization back are signed out and forgotten",
+    ),
+    key(
+        "account.*.message_aes_key_file",
+        "the variable `WXGATE_ACCOUNT_<NAME>_MESSAGE_AES_KEY`",
+        r#""message-aes-key.txt""#,
+        "A file that holds the message server's EncodingAESKey, 43 letters and digits. With it, only encrypted messages \
+         are taken (安全模式)",
+    ),
+    key(
         "site.*.public_url",
         "-",
         r#""https://h5.example.com""#,

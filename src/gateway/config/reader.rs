@@ -245,6 +245,11 @@ impl<'d> Section<'d> {
         self.source.refuse(&place, format!("it is missing; write for example {example}"));
     }
 
+    /// How a key of this section is given.
+    pub(super) fn example(&self, name: &str) -> String {
+        self.source.example(&self.place.below(name).path, self.key(name))
+    }
+
     /// A text that `read` makes something of. What `read` says is noted, unless it would show a secret.
     pub(super) fn text<T, E: Display>(
         &self,

@@ -198,6 +198,7 @@ pub(super) fn accounts(top: &Section<'_>) -> (Named<Account>, Vec<String>) {
         let appid = appid(&section);
         let secret = files::secret(&section);
         let kind = section.text("kind", values::kind);
+        let message_keys = files::message_keys(&section);
         let (Some(appid), Some(secret)) = (appid, secret) else { continue };
         let twin = found.iter().find(|(_, other)| *other.value.appid() == appid.value);
         if let Some((other, _)) = twin {
@@ -213,7 +214,10 @@ pub(super) fn accounts(top: &Section<'_>) -> (Named<Account>, Vec<String>) {
             Some(AccountKind::Website) => Account::website,
             _ => Account::official_account,
         };
-        let value = make(appid.value.as_str(), secret).expect("it is an appid");
+        let mut value = make(appid.value.as_str(), secret).expect("it is an appid");
+        if let Some(keys) = message_keys {
+            value = value.with_messages(keys);
+        }
         found.push((name, Given { value, place: section.place.clone() }));
     }
     (found, names)

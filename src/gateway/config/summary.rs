@@ -105,6 +105,14 @@ impl Config {
 fn register(text: &mut String, name: &str, account: &Account, site: &Site) -> std::fmt::Result {
     let host = site.public_url.authority();
     let appid = account.appid();
+    if account.message_keys().is_some() {
+        let which = if site.account == name { String::new() } else { format!("?account={name}") };
+        let url = &site.public_url;
+        writeln!(
+            text,
+            "  messages of account {name} (服务器配置, URL): {url}/_wx/messages{which}"
+        )?;
+    }
     match account.kind() {
         AccountKind::OfficialAccount => {
             writeln!(

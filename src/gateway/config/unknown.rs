@@ -30,8 +30,8 @@ pub(super) fn advice(kind: &str, path: &str, name: &str) -> String {
         return format!("there is no such key; did you mean {meant:?}?");
     }
     let lower = name.to_ascii_lowercase();
-    if ["secret", "password", "token"].iter().any(|word| lower.contains(word)) {
-        return secret_advice(kind, path);
+    if ["secret", "password", "token", "aes"].iter().any(|word| lower.contains(word)) {
+        return secret_advice(kind, path, &lower);
     }
     let elsewhere =
         SECTIONS.iter().filter(|(other, _)| keys::of(other).any(|key| key.name() == name));
@@ -51,21 +51,28 @@ pub(super) fn advice(kind: &str, path: &str, name: &str) -> String {
     format!("there is no such key; keys here are {}", known(kind).join(", "))
 }
 
-fn secret_advice(kind: &str, path: &str) -> String {
+fn secret_advice(kind: &str, path: &str, lower: &str) -> String {
+    let (key, example) = match kind {
+        "account.*" if lower.contains("aes") => ("message_aes_key_file", "message-aes-key.txt"),
+        "account.*" if lower.contains("token") => ("message_token_file", "message-token.txt"),
+        _ => ("secret_file", "secret.txt"),
+    };
     let variable = match kind {
-        "account.*" | "client.*" => format!(", or into the variable {}", variable(path)),
+        "account.*" | "client.*" => format!(", or into the variable {}", variable(path, key)),
         _ => String::new(),
     };
     format!(
         "a secret has no place in this file, which gets copied and shown; put it into a file of its own and \
-         write secret_file = \"secret.txt\"{variable}. Reset it at WeChat if others have seen this file"
+         write {key} = \"{example}\"{variable}. Reset it at WeChat if others have seen this file"
     )
 }
 
-/// The variable that holds the secret of the account or client at `path`, such as `account.main`.
-pub(super) fn variable(path: &str) -> String {
+/// The variable that holds what the file of `key` would hold, for the account or client at `path`, such as
+/// `account.main`.
+pub(super) fn variable(path: &str, key: &str) -> String {
+    let what = key.trim_end_matches("_file").to_ascii_uppercase();
     let name = shown_key(path).to_ascii_uppercase().replace(['.', '-'], "_");
-    format!("WXGATE_{name}_SECRET")
+    format!("WXGATE_{name}_{what}")
 }
 
 /// What is wrong with text that is no TOML: `reason` is the parser's, `line` the line, `at` the byte of it.

@@ -27,9 +27,11 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{start:?}...")
 }
 
-/// Whether a text holds what looks like an app secret: 32 hexadecimal digits in a row.
+/// Whether a text holds what looks like an app secret, 32 hexadecimal digits in a row, or like an `EncodingAESKey`, 43
+/// letters and digits.
 pub(super) fn hides_secret(text: &str) -> bool {
     text.split(|c: char| !c.is_ascii_hexdigit()).any(|run| run.len() >= 32)
+        || text.split(|c: char| !c.is_ascii_alphanumeric()).any(|run| run.len() == 43)
 }
 
 /// Whether an account, a site or a client can have this name.

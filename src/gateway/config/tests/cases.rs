@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     login::Login,
-    wechat::{AccountKind, Lang},
+    wechat::{AccountKind, Lang, MessageKeys},
 };
 
 fn h5_route(config: &Config) -> &Route {
@@ -188,6 +188,20 @@ pub(super) static CASES: &[Case] = &[
         |c| c.accounts["main"].kind() == AccountKind::Website,
         "kind = 'service'",
         "official-account",
+    ),
+    (
+        "account.*.message_token_file",
+        "message_token_file = 'message-token.txt'",
+        |c| c.accounts["main"].message_keys().is_some_and(|keys| !keys.are_encrypted()),
+        "message_token_file = 'empty.txt'",
+        "is empty",
+    ),
+    (
+        "account.*.message_aes_key_file",
+        "message_aes_key_file = 'message-aes-key.txt'\nmessage_token_file = 'message-token.txt'",
+        |c| c.accounts["main"].message_keys().is_some_and(MessageKeys::are_encrypted),
+        "message_aes_key_file = 'secret.txt'\nmessage_token_file = 'message-token.txt'",
+        "43 letters and digits",
     ),
     (
         "site.*.public_url",

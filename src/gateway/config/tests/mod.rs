@@ -26,6 +26,8 @@ impl Folder {
             ("secret.txt", SECRET),
             ("empty.txt", " \n"),
             ("old-shop.txt", "fedcba9876543210fedcba9876543210"),
+            ("message-token.txt", "spring\n"),
+            ("message-aes-key.txt", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG\n"),
             ("cert.pem", "-----BEGIN CERTIFICATE-----\n"),
             ("key.pem", "-----BEGIN PRIVATE KEY-----\n"),
             ("ca.pem", "-----BEGIN CERTIFICATE-----\n"),
@@ -121,6 +123,7 @@ fn c29_each_key_takes_its_example_and_no_value_of_another_type() {
             key.path
         );
         let beside = match key.path {
+            "account.*.message_aes_key_file" => "\nmessage_token_file = 'message-token.txt'",
             "tls.certificate" => "\nkey = 'key.pem'",
             "tls.key" => "\ncertificate = 'cert.pem'",
             "site.*.route.upstream_ca" => "\nupstream = 'https://app'",
@@ -175,7 +178,11 @@ fn c29_keys_that_nobody_knows_are_refused_with_what_was_probably_meant() {
         ("site.*.route", "up_stream = 'x'", "did you mean \"upstream\"?"),
         ("site.*.route", "hosts = []", "belongs to [site.NAME]"),
         ("account.*", "app_id = 'x'", "did you mean \"appid\"?"),
-        ("account.*", "colour = 'x'", "keys here are appid, secret_file, kind"),
+        (
+            "account.*",
+            "colour = 'x'",
+            "keys here are appid, secret_file, kind, message_token_file, message_aes_key_file",
+        ),
     ] {
         let said = wrong(&with(section, line));
         assert!(said[0].contains(hint), "{line}: {said:?}");
