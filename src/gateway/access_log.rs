@@ -22,7 +22,7 @@ use tracing::Level;
 use uuid::Uuid;
 
 use super::metrics::{Held, Outcome};
-use crate::login::WechatUser;
+use crate::{login::WechatUser, session::UserKey};
 
 /// What filters know the lines by.
 const TARGET: &str = "wxgate::access";
@@ -83,6 +83,11 @@ impl AccessLog {
                 key.expect("a system that gives no random numbers cannot sign anybody in"),
             )
         }))
+    }
+
+    /// How a user stands in the lines.
+    pub(in crate::gateway) fn name(&self, user: &UserKey) -> String {
+        self.0.name(user)
     }
 
     /// Begins the line of a request. Its clock runs from here.
@@ -206,7 +211,7 @@ impl Line {
             upstream_ms = self.upstream.map(millis),
             route = self.place.as_ref().map(|(_, route)| &**route),
             outcome,
-            user = self.user.as_ref().map(|user| self.users.name(user)),
+            user = self.user.as_ref().map(|user| self.users.name(user.session().user().key())),
             aborted = (!self.is_whole).then_some(true),
             "request"
         );
@@ -214,8 +219,8 @@ impl Line {
 }
 
 impl Users {
-    fn name(&self, user: &WechatUser) -> String {
-        let name = format!("{}:{}", user.appid(), user.openid());
+    fn name(&self, user: &UserKey) -> String {
+        let name = user.to_string();
         match self {
             Self::Plain => name,
             Self::Hashed(key) => {

@@ -1,7 +1,9 @@
-//! The admin listener: health, readiness and metrics, on an address that browsers never see.
+//! The admin listener: health, readiness, metrics and sessions, on an address that browsers never see.
 //!
-//! `/healthz` says that the process serves, `/readyz` whether requests should be sent here, `/metrics` what happens.
-//! None of them is answered on a public listener.
+//! `/healthz` says that the process serves, `/readyz` whether requests should be sent here, `/metrics` what happens,
+//! `/sessions` who is signed in. None of them is answered on a public listener.
+
+mod sessions;
 
 use std::{
     fmt, io,
@@ -35,6 +37,8 @@ use tower_service::Service;
 
 use super::metrics::{CONTENT_TYPE, Metrics};
 use crate::login;
+
+pub(in crate::gateway) use sessions::Desk;
 
 /// A scraper, a probe or two, and somebody who looks. More would be a mistake, and must not eat the descriptors that
 /// browsers need.
@@ -132,6 +136,7 @@ impl Admin {
         addr: SocketAddr,
         metrics: Metrics,
         readiness: Readiness,
+        desk: Arc<dyn Desk>,
     ) -> io::Result<Self> {
         let open = || -> io::Result<_> {
             let listener = StdListener::bind(addr)?;
@@ -145,7 +150,7 @@ impl Admin {
                 format!("cannot listen on {addr} for admin_listen: {error}"),
             )
         })?;
-        let serving = tokio::spawn(serve(listener, router(metrics, readiness)));
+        let serving = tokio::spawn(serve(listener, router(metrics, readiness, desk)));
         Ok(Self { addr, serving })
     }
 
@@ -161,8 +166,9 @@ impl Drop for Admin {
     }
 }
 
-fn router(metrics: Metrics, readiness: Readiness) -> Router {
+fn router(metrics: Metrics, readiness: Readiness, desk: Arc<dyn Desk>) -> Router {
     Router::new()
+        .merge(sessions::router(metrics.clone(), desk))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready).with_state(readiness))
         .route("/metrics", get(scrape).with_state(metrics))

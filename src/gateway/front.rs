@@ -97,6 +97,10 @@ impl Front {
         &self.plan
     }
 
+    pub(super) fn log(&self) -> &AccessLog {
+        &self.log
+    }
+
     /// Does what has to be done from time to time.
     pub(super) fn tidy(&self) {
         for upstream in &self.upstreams {

@@ -125,7 +125,9 @@ impl Gateway {
         let fronts = fronts.collect::<io::Result<Vec<_>>>()?;
         let readiness = Readiness::new(plan.needs());
         let admin = fixed.admin_listen;
-        let admin = admin.map(|addr| Admin::start(addr, metrics.clone(), readiness.clone()));
+        let desk = fronts.first().expect("there is at least one core");
+        let admin =
+            admin.map(|addr| Admin::start(addr, metrics.clone(), readiness.clone(), desk.clone()));
         let admin = admin.transpose()?;
 
         let (stop, stopped) = channel::channel(Phase::Serving);
@@ -184,7 +186,7 @@ impl Gateway {
         &self.addrs
     }
 
-    /// Where health, readiness and metrics are told.
+    /// Where health, readiness and metrics are told, and sessions are revoked.
     pub fn admin_addr(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(Admin::addr)
     }

@@ -32,13 +32,17 @@ use crate::{
     },
     origin::Origin,
     session::{KeyRing, SessionId, Store},
-    wechat::{Client, Endpoints, OpenId, UnionId},
+    wechat::{AppId, Client, Endpoints, OpenId, UnionId},
 };
 
 /// What a gateway does, as long as its configuration stays.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) sites: Sites,
+    /// All sites have one store.
+    pub(super) store: Arc<dyn Store>,
+    /// The accounts, by their names in the configuration.
+    pub(super) accounts: Vec<(Box<str>, AppId)>,
     pub(super) upstreams: Vec<UpstreamSpec>,
     pub(super) trusted_proxies: TrustedProxies,
     pub(super) underscore_headers: bool,
@@ -112,6 +116,9 @@ impl Plan {
         };
         Self {
             sites: Sites::new([(site, Vec::new())]),
+            store: gate.shared_store(),
+            // As the command line calls it.
+            accounts: vec![("main".into(), gate.account().appid().clone())],
             upstreams: vec![upstream],
             trusted_proxies: TrustedProxies::default(),
             underscore_headers: false,
@@ -167,8 +174,12 @@ impl Plan {
         let sites = Sites::new(sites);
         let sends_assertions =
             config.sites.values().flat_map(|site| &site.routes).any(|route| route.inject.assertion);
+        let accounts = config.accounts.iter();
+        let accounts = accounts.map(|(name, account)| ((**name).into(), account.appid().clone()));
         Ok(Self {
             sites,
+            store: shared.store.clone(),
+            accounts: accounts.collect(),
             jwks: sends_assertions.then(|| planner.assertion_key.jwks()),
             upstreams: planner.upstreams,
             trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 
 use super::{
     access_log::{AccessLog, Logged},
+    admin::Desk,
     config::Config,
     front::{Body, Front},
     listener::{Answer, Conn},
@@ -19,6 +20,10 @@ use super::{
     plan::{Plan, Shared},
     settings::Fixed,
     tls::Certificates,
+};
+use crate::{
+    session::{Store, UserKey},
+    wechat::AppId,
 };
 
 /// One core's way to answer, which a reload replaces. A request keeps the one that it began with.
@@ -45,6 +50,20 @@ impl Answer for Core {
 
     fn tidy(&self) {
         self.0.load().tidy();
+    }
+}
+
+impl Desk for Core {
+    fn store(&self) -> Arc<dyn Store> {
+        self.0.load().plan().store.clone()
+    }
+
+    fn accounts(&self) -> Vec<(Box<str>, AppId)> {
+        self.0.load().plan().accounts.clone()
+    }
+
+    fn name_in_log(&self, user: &UserKey) -> String {
+        self.0.load().log().name(user)
     }
 }
 

@@ -1,10 +1,38 @@
 //! Tests of the admin listener: what it answers, to whom, and when it closes.
 
+mod sessions;
+
 use std::sync::atomic::AtomicBool;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::{
+    session::{MemoryStore, Store, UserKey},
+    wechat::AppId,
+};
+
+/// A store with two accounts.
+#[derive(Clone, Debug, Default)]
+struct Shelf(MemoryStore);
+
+impl Desk for Shelf {
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.0.clone())
+    }
+
+    fn accounts(&self) -> Vec<(Box<str>, AppId)> {
+        let appid = |text| AppId::parse(text).unwrap();
+        vec![
+            ("main".into(), appid("wx0123456789abcdef")),
+            ("web".into(), appid("wxfedcba9876543210")),
+        ]
+    }
+
+    fn name_in_log(&self, _: &UserKey) -> String {
+        "somebody".to_owned()
+    }
+}
 
 #[derive(Debug)]
 struct Line(Arc<AtomicBool>);
@@ -38,8 +66,12 @@ impl Probe for Silence {
 
 fn start(needs: Vec<Box<dyn Probe>>) -> (Admin, Readiness) {
     let readiness = Readiness::new(needs);
+    (open(Metrics::new(), readiness.clone(), Shelf::default()), readiness)
+}
+
+fn open(metrics: Metrics, readiness: Readiness, desk: Shelf) -> Admin {
     let any = "127.0.0.1:0".parse().unwrap();
-    (Admin::start(any, Metrics::new(), readiness.clone()).unwrap(), readiness)
+    Admin::start(any, metrics, readiness, Arc::new(desk)).unwrap()
 }
 
 async fn send(admin: &Admin, head: &str) -> String {
@@ -141,7 +173,8 @@ async fn c54_a_page_of_somebody_else_cannot_read_it_through_a_name_of_its_own() 
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let (admin, readiness) = start(Vec::new());
-    let error = Admin::start(admin.addr(), Metrics::new(), readiness).unwrap_err();
+    let desk = Arc::new(Shelf::default());
+    let error = Admin::start(admin.addr(), Metrics::new(), readiness, desk).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&admin.addr().to_string()), "{error}");
 }
