@@ -25,7 +25,7 @@ use wxgate::{
     simulator::{Builder, Simulator, World},
 };
 
-use super::Stop;
+use super::{Stop, sessions::SessionsArgs};
 
 /// Signs people in with WeChat.
 #[derive(Parser)]
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Snippet(SnippetArgs),
     /// Ask a running gateway whether it serves: exit code 0 or 1
     Health(HealthArgs),
+    /// Tell who is signed in at a running gateway, or end sessions
+    Sessions(SessionsArgs),
 }
 
 #[derive(Args)]

@@ -1,9 +1,11 @@
 //! The `wxgate` command: reads its arguments, starts what they ask for, and stops it in good order.
 
+mod admin_client;
 mod check;
 mod cli;
 mod health;
 mod serve;
+mod sessions;
 
 use std::{fmt, process::ExitCode};
 
@@ -26,7 +28,7 @@ use cli::{Cli, Command};
 /// Exit codes after sysexits.h.
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
-/// What container runtimes take for "unhealthy".
+/// What container runtimes take for "unhealthy", and scripts for "there was nothing".
 const UNWELL: u8 = 1;
 
 /// What the operator has to change, and the exit code.
@@ -81,6 +83,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         // What these have to say is not a log, and the gateway's configuration says how its log looks.
         Command::Serve(_) | Command::Check(_) => {}
         Command::Health(health) => return health::ask(health.admin).map_err(Stop::unwell),
+        Command::Sessions(sessions) => return sessions::run(&sessions),
         Command::Snippet(snippet) => {
             cli::say(&snippet.text()?);
             return Ok(());
@@ -115,7 +118,8 @@ fn run(cli: Cli) -> Result<(), Stop> {
                 stop.told().await;
                 demo.stop().await;
             }
-            Command::Health(_) | Command::Snippet(_) => {} // Answered above.
+            // Answered above.
+            Command::Health(_) | Command::Sessions(_) | Command::Snippet(_) => {}
         }
         Ok(())
     })
