@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::faults::FaultSwitch;
 use super::params::Params;
-use super::{Shared, cookies, pages, sns};
+use super::{Shared, cookies, pages, push, sns};
 
 /// Requests under this prefix are not part of WeChat and are not recorded.
 pub(super) const PREFIX: &str = "/_simulator/";
@@ -21,6 +21,7 @@ pub(super) fn router() -> Router<Shared> {
         .route("/", get(home).post(choose))
         .route("/_simulator/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/_simulator/requests", get(requests).delete(forget_requests))
+        .route("/_simulator/push", post(push))
         .route("/_simulator/clock", post(advance).get(clock))
         .route("/_simulator/avatars/{name}/{size}", get(avatar))
 }
@@ -96,6 +97,18 @@ async fn advance(State(sim): State<Shared>, body: String) -> Response<Body> {
             clock(State(sim)).await
         }
         Err(error) => refused(&error),
+    }
+}
+
+/// Sends a message to an account's message server, and answers with what came back.
+async fn push(State(sim): State<Shared>, body: String) -> Response<Body> {
+    let wanted = match serde_json::from_str(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => return refused(&error),
+    };
+    match push::push(&sim, wanted).await {
+        Ok(pushed) => json(StatusCode::OK, &pushed),
+        Err(error) => json(StatusCode::BAD_REQUEST, &Problem { error: &error }),
     }
 }
 

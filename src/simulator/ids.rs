@@ -44,7 +44,12 @@ pub(super) fn rid(unix_seconds: u64) -> String {
     format!("{unix_seconds:08x}-{second:08x}-{third:08x}")
 }
 
-fn random<const N: usize>() -> [u8; N] {
+/// A number as WeChat's `nonce` is one.
+pub(super) fn number() -> u32 {
+    u32::from_be_bytes(random())
+}
+
+pub(super) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes

@@ -23,6 +23,7 @@
 //! | `/sns/oauth2/access_token`, `/sns/oauth2/refresh_token`, `/sns/userinfo`, `/sns/auth` | the API; GET or POST form; always HTTP 200 and `text/plain` |
 //! | `/_simulator/faults` | `GET` lists, `POST` adds, `DELETE` clears what is to go wrong |
 //! | `/_simulator/requests` | `GET` lists what arrived, `DELETE` forgets it |
+//! | `/_simulator/push` | `POST {"event": "user_authorization_revoke", "appid": "wx...", "user": "alice", "url": "http://127.0.0.1:8080/_wx/messages", "token": "..."}` sends a signed message, as WeChat does to an account's message server, and answers `{"status": ..., "body": ...}`. With `"aes_key"` it is encrypted, with `"format": "json"` it is JSON. Loopback addresses only |
 //! | `/_simulator/clock` | `POST {"advance_seconds": 7200}` moves the clock; `GET` reads it |
 //!
 //! Codes live 5 minutes and work once, tokens 2 hours, refresh tokens and remembered consents 30 days. Time is the
@@ -101,9 +102,11 @@ mod cookies;
 mod faults;
 mod grants;
 mod ids;
+mod outgoing;
 mod pages;
 mod params;
 mod profile;
+mod push;
 mod record;
 mod replay;
 mod server;

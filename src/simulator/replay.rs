@@ -1,24 +1,15 @@
 //! Tencent's servers, which request a callback again hours later and without cookies.
 
-use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, header};
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use http::Method;
 use tokio::task::JoinSet;
 use url::Url;
 
-use super::Shared;
 use super::record::Received;
+use super::{Shared, outgoing};
 
 const DELAY_MS: u64 = 3 * 60 * 60 * 1000;
-/// Real time: a site that hangs must not hang the simulator.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The callbacks that will be requested again.
 #[derive(Debug, Default)]
@@ -59,13 +50,9 @@ async fn perform(sim: Shared, url: String) {
     let Ok(url) = Url::parse(&url) else {
         return; // It was parsed once already.
     };
-    let (method, status) = match loopback(&url).await {
+    let (method, status) = match outgoing::send(Method::GET, &url, "").await {
         None => ("REPLAY_REFUSED", 0),
-        Some(stream) => {
-            let answer = tokio::time::timeout(PATIENCE, get(&url, stream)).await;
-            let status = answer.map_err(io::Error::from).flatten();
-            ("REPLAY", status.unwrap_or_default())
-        }
+        Some(answer) => ("REPLAY", answer.map(|answer| answer.status).unwrap_or_default()),
     };
     let before_query = &url[..url::Position::AfterPath];
     sim.record.arrived(Received {
@@ -76,34 +63,6 @@ async fn perform(sim: Shared, url: String) {
         status,
         errcode: None,
     });
-}
-
-/// A simulator that can be made to send requests anywhere would be a tool for somebody else: loopback, or nothing.
-async fn loopback(url: &Url) -> Option<Result<TcpStream, io::Error>> {
-    if url.scheme() != "http" {
-        return None;
-    }
-    let host = url.host_str()?.trim_matches(['[', ']']);
-    let port = url.port_or_known_default()?;
-    let mut addresses = tokio::net::lookup_host((host, port)).await.ok()?;
-    let address = addresses.find(|address| address.ip().is_loopback())?;
-    Some(TcpStream::connect(address).await)
-}
-
-async fn get(url: &Url, stream: Result<TcpStream, io::Error>) -> Result<u16, io::Error> {
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream?)).await.map_err(io::Error::other)?;
-    let connection = tokio::spawn(connection);
-    let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
-    let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
-    let request = Request::get(target)
-        .header(header::HOST, host)
-        .header(header::ACCEPT, "*/*")
-        .body(Empty::<Bytes>::new())
-        .map_err(io::Error::other)?;
-    let status = sender.send_request(request).await;
-    connection.abort();
-    Ok(status.map_err(io::Error::other)?.status().as_u16())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
