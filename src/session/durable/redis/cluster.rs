@@ -211,4 +211,28 @@ mod tests {
             assert_eq!(slot(key.as_bytes()), expected, "{key}");
         }
     }
+
+    #[test]
+    fn a_map_is_read_as_nodes_tell_it() {
+        let text = |text: &str| Value::BulkString(text.into());
+        let range = |first, last, host: Value, port| {
+            let master = Value::Array(vec![host, Value::Int(port), text("id")]);
+            let replica = Value::Array(vec![text("replica"), Value::Int(1)]);
+            Value::Array(vec![Value::Int(first), Value::Int(last), master, replica])
+        };
+        let answer = vec![range(0, 99, text("a"), 1), range(100, 16_383, Value::Nil, 2)];
+        let ranges = read_map(Value::Array(answer), "own").unwrap();
+        let map = Map { ranges };
+        let owner = |slot| map.owner(slot).unwrap().to_string();
+        assert_eq!((owner(0), owner(99), owner(100)), ("a:1".into(), "a:1".into(), "own:2".into()));
+        assert_eq!((map.owner(16_384), map.masters().len()), (None, 2));
+        for wrong in [
+            Value::Nil,
+            Value::Array(vec![Value::Nil]),
+            Value::Array(vec![range(-1, 5, text("a"), 1)]),
+            Value::Array(vec![range(0, 5, text("a"), 70_000)]),
+        ] {
+            assert!(read_map(wrong.clone(), "own").is_none(), "{wrong:?}");
+        }
+    }
 }

@@ -103,8 +103,8 @@ mod tests {
         let (one, two, three) = tokio::join!(get(), get(), get());
         assert!(one.is_err() && two.is_err() && three.is_err());
         let (one, two) = tokio::join!(get(), get());
-        assert_eq!((*one.unwrap(), *two.as_ref().unwrap()), (1, 1));
-        let two = two.unwrap();
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!((*one, *two), (1, 1));
         shared.discard(&two);
         assert_eq!((shared.made(), *get().await.unwrap()), (None, 2));
         shared.discard(&two); // too late: that one is gone already

@@ -56,6 +56,7 @@ impl Trouble {
                 node().map_or_else(|| Self::not_understood(at), Self::Ask)
             }
             (_, Some(code)) => {
+                let code = inside_a_script(error.detail()).unwrap_or(code);
                 let is_elsewhere = matches!(code, "READONLY" | "MASTERDOWN" | "CLUSTERDOWN");
                 let says = format!("redis at {at} {}", said(code)).into();
                 if is_elsewhere { Self::Elsewhere(says) } else { Self::Refused(says) }
@@ -81,6 +82,13 @@ impl Trouble {
             }
         }
     }
+}
+
+/// The code of an error that has ended a script, where a server before Redis 7 calls it one of the script.
+fn inside_a_script(detail: Option<&str>) -> Option<&'static str> {
+    let detail = detail.filter(|detail| detail.starts_with("Error running script"))?;
+    let known = ["READONLY", "OOM", "MISCONF", "NOREPLICAS", "WRONGTYPE", "MASTERDOWN"];
+    known.into_iter().find(|code| detail.contains(&format!("-{code} ")))
 }
 
 /// What an error of the server means for who runs it.
@@ -114,6 +122,18 @@ fn said(code: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_an_older_server_inside_a_script_is_what_it_is() {
+        let at = Address { host: "h".into(), port: 1 };
+        let says = |detail: &str| {
+            let detail = Some(detail.to_owned());
+            Trouble::from_answer(&at, &::redis::make_extension_error("ERR".to_owned(), detail))
+        };
+        let inside = "Error running script (call to f_0): @user_script:1: @user_script: 1: -READONLY You can't write";
+        assert!(matches!(says(inside), Trouble::Elsewhere(_)));
+        assert!(matches!(says("something -READONLY else"), Trouble::Refused(_)));
+    }
 
     #[test]
     fn w10_what_a_server_repeats_of_a_command_is_not_told() {
