@@ -23,7 +23,7 @@ need() {
 
 step 'what the tests need'
 need cc gcc curl curl chromium chromium chromedriver chromium-driver python3 python3 \
-    nginx nginx caddy caddy haproxy haproxy
+    nginx nginx caddy caddy haproxy haproxy redis-server redis-server
 # Chinese text and emoji have to show in the browser tests.
 fc-list 2>/dev/null | grep -q NotoSansCJK || need no-such-command fonts-noto-cjk
 tests/clients/setup.sh
@@ -35,7 +35,7 @@ step 'lints, with every feature'
 cargo clippy --quiet --features full --all-targets -- -D warnings
 
 step 'each feature alone'
-for feature in '' memory axum tower-sessions conformance messages gateway simulator demo; do
+for feature in '' memory redis axum tower-sessions conformance messages gateway simulator demo; do
     echo "feature: ${feature:-none}"
     cargo clippy --quiet --no-default-features --features "$feature" --lib -- -D warnings
 done
