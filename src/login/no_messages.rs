@@ -1,5 +1,7 @@
 //! In place of WeChat's messages, where the feature is off: no account takes any.
 
+use std::future::{Ready, ready};
+
 use http::request::Parts;
 use http_body::Body;
 
@@ -9,6 +11,6 @@ pub(super) fn are_taken(_: &Gate) -> bool {
     false
 }
 
-pub(super) async fn answer<B: Body>(_: &Gate, _: &Parts, _: B) -> Reply {
-    Reply::page(Page::NotFound)
+pub(super) fn answer<B: Body>(_: &Gate, _: &Parts, _: B) -> Ready<Reply> {
+    ready(Reply::page(Page::NotFound))
 }
