@@ -1,6 +1,7 @@
 //! Tests that each key is read and refused where it is wrong, and that no message shows a secret.
 
 mod cases;
+mod messages;
 mod together;
 
 use std::{ffi::OsString, fs, path::PathBuf};
