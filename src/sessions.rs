@@ -88,7 +88,8 @@ struct Gateway {
 /// A session, as the gateway tells of it.
 #[derive(Deserialize, Serialize)]
 struct Session {
-    session: String,
+    #[serde(rename = "session")]
+    handle: String,
     appid: String,
     openid: String,
     subject: String,
@@ -270,7 +271,7 @@ fn table(sessions: &[Session]) -> String {
         .iter()
         .map(|it| {
             [
-                it.session.clone(),
+                it.handle.clone(),
                 it.appid.clone(),
                 it.openid.clone(),
                 it.scope.clone(),
