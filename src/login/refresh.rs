@@ -77,11 +77,13 @@ async fn refresh(gate: &Gate, slot: &Arc<UserSlot>) -> bool {
         }
     };
     let is_new = change.profile.is_some();
-    if let Err(error) = save(gate.store(), slot, change).await {
-        store_down(gate, &error);
-        return false;
+    match save(gate.store(), slot, change).await {
+        Ok(kept) => kept && is_new,
+        Err(error) => {
+            store_down(gate, &error);
+            false
+        }
     }
-    is_new
 }
 
 async fn fetch(gate: &Gate, slot: &UserSlot, tokens: &Tokens) -> Result<UserChange, Error> {
@@ -111,6 +113,11 @@ fn forget(tokens: &Tokens) -> UserChange {
     UserChange { tokens: TokenChange::Forget(tokens.refresh_ends_at), ..UserChange::default() }
 }
 
-async fn save(store: &dyn Store, slot: &UserSlot, change: UserChange) -> Result<(), StoreError> {
-    store.put_user(slot.key().clone(), change).await.map(drop)
+/// Whether it is kept. A user who was forgotten in the meantime stays forgotten.
+async fn save(store: &dyn Store, slot: &UserSlot, change: UserChange) -> Result<bool, StoreError> {
+    let known = store.user(slot.key()).await?;
+    if known.is_none_or(|known| known.epoch().user != slot.epoch().user) {
+        return Ok(false);
+    }
+    store.put_user(slot.key().clone(), change).await.map(|_| true)
 }
