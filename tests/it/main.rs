@@ -24,6 +24,7 @@ mod proxy;
 mod redirects;
 mod refresh;
 mod reload;
+mod revocation;
 mod routes;
 mod secrets;
 mod service;

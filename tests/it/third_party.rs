@@ -1,5 +1,5 @@
 //! Clients that others wrote, which sign in with nothing but their hosts changed: at the simulator, and at a gateway that
-//! plays WeChat for them.
+//! plays WeChat for them. And WeChat's messages, as one of them writes them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,8 @@ use wxgate::simulator::Simulator;
 use crate::{
     domains::CLIENT_SECRET,
     facade::{SHOP, shops},
+    revocation::{self, Place},
+    world::APPID,
 };
 
 /// The clients: a program, a script, and what it says when all went well.
@@ -55,6 +57,20 @@ async fn through_a_gateway(client: (PathBuf, &str, &str)) {
     assert_eq!(sites.sim.count("/sns/oauth2/access_token"), 1);
     assert_eq!(sites.sim.count("/sns/userinfo"), 1);
     assert_eq!(sites.sim.count("/sns/auth"), 0);
+}
+
+#[tokio::test]
+async fn what_wechatpy_signs_and_encrypts_is_believed() {
+    let (python, ..) = wechatpy();
+    for (account, aes_key) in [(revocation::OPEN, "-"), (revocation::SEALED, revocation::AES_KEY)] {
+        let place = Place::start(account).await;
+        let (alice, openid) = (place.signed_in("alice").await, place.openid("alice"));
+        let url = format!("{}/_wx/messages", place.url);
+        let arguments = [&*url, revocation::TOKEN, aes_key, APPID, &openid];
+        let client = (python.clone(), "wechatpy_push.py", "OK wechatpy");
+        signs_in(client, &arguments).await;
+        assert!(!revocation::is_in(&alice).await, "{account}");
+    }
 }
 
 async fn signs_in((program, script, ok): (PathBuf, &str, &str), arguments: &[&str]) {
