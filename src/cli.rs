@@ -82,7 +82,7 @@ struct Short {
     /// Where to listen [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Where health and metrics are asked for [default: nowhere]
+    /// Where health and metrics are asked for, and sessions revoked [default: nowhere]
     #[arg(long, value_name = "ADDR")]
     admin_listen: Option<String>,
     /// A proxy of your own in front, by address or network, whose word on the client's address counts; may be given

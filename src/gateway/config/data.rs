@@ -24,7 +24,7 @@ use crate::{
 pub struct Config {
     /// Where browsers, or the proxy in front, connect. At least one.
     pub listen: Vec<SocketAddr>,
-    /// Where health and metrics are asked for.
+    /// Where health and metrics are asked for, and sessions revoked.
     pub admin_listen: Option<SocketAddr>,
     /// How many cores serve browsers, at least one. `None`: all of the machine's.
     pub cores: Option<usize>,

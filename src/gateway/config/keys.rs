@@ -80,7 +80,7 @@ pub static KEYS: &[Key] = &[
         "admin_listen",
         "none",
         r#""127.0.0.1:9101""#,
-        "Where health, readiness and metrics are asked for. It has no password: keep it on a loopback address",
+        "Where health, readiness and metrics are asked for, and sessions revoked. It has no password: keep it on a loopback address",
     ),
     key("cores", "all of the machine's", "2", "How many processor cores serve browsers"),
     key(
