@@ -110,11 +110,13 @@ fn check(db: &Connection, path: &Path) -> Result<bool, String> {
 fn set_up(db: &Connection, is_new: bool) -> rusqlite::Result<()> {
     db.busy_timeout(std::time::Duration::ZERO)?;
     db.set_prepared_statement_cache_capacity(64);
-    db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL;")?;
+    // Nothing here writes into a file that is there: a start has to work on a full disk.
+    db.execute_batch("PRAGMA locking_mode = EXCLUSIVE;")?;
     if is_new {
         // Not yet with a log: so the file itself says from its first page on whose it is.
         db.execute_batch(&format!(
-            "BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT}; {SCHEMA} COMMIT;"
+            "PRAGMA auto_vacuum = INCREMENTAL; BEGIN EXCLUSIVE; PRAGMA application_id = {APPLICATION};
+             PRAGMA user_version = {FORMAT}; {SCHEMA} COMMIT;"
         ))?;
     }
     db.execute_batch(USE)?;

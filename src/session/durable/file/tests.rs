@@ -100,6 +100,20 @@ async fn what_waits_is_committed_together() {
 }
 
 #[tokio::test]
+async fn a_commit_waits_for_the_disk() {
+    let subject = subject();
+    let text = |sql: &'static str| {
+        let text = move |tables: &Tables<'_>| tables.0.query_row(sql, [], |row| row.get(0));
+        subject.records.queue.read::<String>("look", text)
+    };
+    assert_eq!(text("PRAGMA journal_mode").await.unwrap(), "wal");
+    assert_eq!(text("PRAGMA locking_mode").await.unwrap(), "exclusive");
+    assert_eq!(subject.number("PRAGMA synchronous", 0).await, 2, "FULL");
+    assert_eq!(subject.number("PRAGMA auto_vacuum", 0).await, 2, "INCREMENTAL");
+    assert_eq!(subject.number("PRAGMA foreign_keys", 0).await, 1);
+}
+
+#[tokio::test]
 async fn one_that_fails_does_not_fail_those_it_waited_with() {
     let subject = subject();
     let queue = &subject.records.queue;
