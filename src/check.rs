@@ -31,9 +31,20 @@ pub(crate) async fn run(arguments: &CheckArgs) -> Result<(), Stop> {
     if arguments.online { online(&config).await } else { Ok(()) }
 }
 
-/// Asks each of WeChat's addresses, and then for each account. Sessions are in memory: there is no store to ask.
+/// Asks the store, each of WeChat's addresses, and then for each account.
 async fn online(config: &Config) -> Result<(), Stop> {
     cli::say("");
+    let store = gateway::try_store(config).await;
+    match &store {
+        Ok(said) => cli::say(said),
+        // Said at the end as well, where it is not lost among what is good.
+        Err(why) => cli::say(&format!("the store cannot be used: {why}")),
+    }
+    wechat(config).await?;
+    store.map(drop).map_err(|why| Stop::unavailable(format!("the store cannot be used: {why}")))
+}
+
+async fn wechat(config: &Config) -> Result<(), Stop> {
     let mut reached = 0;
     let first = config.accounts.values().next().expect("a configuration has an account");
     for host in config.wechat.api() {

@@ -25,7 +25,7 @@ use wxgate::{
     simulator::{Builder, Simulator, World},
 };
 
-use super::{Stop, sessions::SessionsArgs};
+use super::{Stop, keys::KeysArgs, sessions::SessionsArgs};
 
 /// Signs people in with WeChat.
 #[derive(Parser)]
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Print what a front proxy needs that asks this gateway, for its sites with forward_auth
     Snippet(SnippetArgs),
+    /// Make, rotate and list the keys that seal sessions
+    Keys(KeysArgs),
     /// Ask a running gateway whether it serves: exit code 0 or 1
     Health(HealthArgs),
     /// Tell who is signed in at a running gateway, or end sessions
@@ -92,6 +94,16 @@ struct Short {
     /// What every page asks of its visitors [default: base]
     #[arg(long, value_enum)]
     login: Option<Asks>,
+    /// Where sessions are kept: memory, file:PATH, or the address of a Redis, such as redis://127.0.0.1:6379
+    /// [default: memory]
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
+    /// A file that holds the password of the Redis; without it, the environment variable WXGATE_STORE_PASSWORD
+    #[arg(long, value_name = "FILE")]
+    store_password_file: Option<String>,
+    /// The keys that seal sessions, as `wxgate keys new` makes them [default: PATH.keys for --store file:PATH]
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<String>,
     /// A session that is not used for this long ends [default: 24h]
     #[arg(long, value_name = "TIME")]
     session_idle: Option<String>,
@@ -117,8 +129,8 @@ enum Asks {
 }
 
 impl Serve {
-    /// The configuration that the flags are, where there is no file.
-    pub(crate) fn flags(self) -> Result<Config, Stop> {
+    /// What the flags say, where there is no file.
+    pub(crate) fn flags(self) -> Result<Flags, Stop> {
         let short = self.short;
         if short.secret.is_some() {
             let why = "--secret is refused: everybody on this machine could read it with `ps`, and by now \
@@ -126,7 +138,7 @@ impl Serve {
                        WXGATE_SECRET, and reset it at WeChat if others use this machine";
             return Err(Stop::usage(why));
         }
-        let flags = Flags {
+        Ok(Flags {
             // Without a file, clap has seen to it that these three are there.
             appid: short.appid.unwrap_or_default(),
             public_url: short.public_url.unwrap_or_default(),
@@ -140,13 +152,14 @@ impl Serve {
             listen: short.listen,
             admin_listen: short.admin_listen,
             trusted_proxy: short.trusted_proxy,
+            store: short.store,
+            store_password_file: short.store_password_file,
+            key_file: short.key_file,
             session_idle: short.session_idle,
             session_life: short.session_life,
             wechat_api: short.wechat_api,
             wechat_open: short.wechat_open,
-        };
-        let config = Config::from_flags(&flags, &|name| std::env::var_os(name));
-        config.map_err(|problems| Stop::problems(&problems, "the options"))
+        })
     }
 }
 
@@ -155,7 +168,7 @@ pub(crate) struct CheckArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = "wxgate.toml")]
     pub(crate) config: PathBuf,
-    /// Ask WeChat too, whether it can be reached and takes each account's appid and secret
+    /// Ask WeChat too, whether it can be reached and takes each account's appid and secret, and the store of the sessions
     #[arg(long)]
     pub(crate) online: bool,
 }

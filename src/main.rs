@@ -4,6 +4,7 @@ mod admin_client;
 mod check;
 mod cli;
 mod health;
+mod keys;
 mod serve;
 mod sessions;
 
@@ -83,6 +84,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
         // What these have to say is not a log, and the gateway's configuration says how its log looks.
         Command::Serve(_) | Command::Check(_) => {}
         Command::Health(health) => return health::ask(health.admin).map_err(Stop::unwell),
+        Command::Keys(keys) => return keys::run(&keys),
         Command::Sessions(sessions) => return sessions::run(&sessions),
         Command::Snippet(snippet) => {
             cli::say(&snippet.text()?);
@@ -119,7 +121,7 @@ fn run(cli: Cli) -> Result<(), Stop> {
                 demo.stop().await;
             }
             // Answered above.
-            Command::Health(_) | Command::Sessions(_) | Command::Snippet(_) => {}
+            Command::Health(_) | Command::Keys(_) | Command::Sessions(_) | Command::Snippet(_) => {}
         }
         Ok(())
     })

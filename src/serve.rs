@@ -1,12 +1,18 @@
 //! `wxgate serve`: runs the gateway, changes it when its configuration changes, and stops it in good order.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use wxgate::gateway::{
-    Gateway, Settings, WatchedFiles,
-    config::{Config, Problems},
-    systemd::{self, State},
+use wxgate::{
+    clock::{Clock, SystemClock},
+    gateway::{
+        Gateway, Settings, WatchedFiles,
+        config::{Config, Flags, Problems},
+        systemd::{self, State},
+    },
 };
 
 use super::{Stop, StopSignals, cli::Serve, log};
@@ -15,14 +21,18 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Stop> {
     // Before anybody can know that we run: until somebody listens for them, signals kill.
     let mut stop = StopSignals::new()?;
     let hang_up = signal(SignalKind::hangup()).map_err(Stop::unavailable)?;
-    let mut source = serve.file.clone().map(Source::new);
-    let config = match &mut source {
-        Some(source) => {
-            source.read().map_err(|problems| Stop::problems(&problems, source.file.display()))?
-        }
-        None => serve.flags()?,
+    let mut source = match serve.file.clone() {
+        Some(file) => Source::new(Origin::File(file)),
+        None => Source::new(Origin::Flags(Box::new(serve.flags()?))),
     };
+    let mut config = source.read().map_err(|problems| source.stop(&problems))?;
     log(config.log_format)?;
+    if config.session.make_keys(SystemClock.now()).map_err(Stop::unavailable)?.is_some() {
+        let file = config.session.key_file.as_deref().unwrap_or(Path::new("")).display();
+        tracing::warn!(%file, "made the keys of the store: keep a copy of them wherever the store is backed up");
+        // They are among the files now that are in use.
+        config = source.read().map_err(|problems| source.stop(&problems))?;
+    }
     warn(&config);
     let sites: Vec<_> = config.sites.values().map(|site| site.public_url.as_str()).collect();
     let sites = sites.join(" ");
@@ -47,24 +57,38 @@ pub(crate) async fn run(serve: Serve) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A configuration file, and the files that it names.
+/// Where the configuration stands.
+enum Origin {
+    File(PathBuf),
+    /// In the options, which stay. What is in the files that they name may change.
+    Flags(Box<Flags>),
+}
+
+/// A configuration, and the files that it is made of.
 struct Source {
-    file: PathBuf,
+    origin: Origin,
     files: Vec<PathBuf>,
     watched: io::Result<WatchedFiles>,
 }
 
 impl Source {
-    fn new(file: PathBuf) -> Self {
-        Self { files: vec![file.clone()], file, watched: Err(io::ErrorKind::NotFound.into()) }
+    fn new(origin: Origin) -> Self {
+        let files = match &origin {
+            Origin::File(file) => vec![file.clone()],
+            Origin::Flags(_) => Vec::new(),
+        };
+        Self { origin, files, watched: Err(io::ErrorKind::NotFound.into()) }
     }
 
     /// Reads it. The files are watched before that, so that a change is noticed even if it comes while they are read;
-    /// which files these are is only known from the file itself.
+    /// which files these are is only known from the configuration itself.
     fn read(&mut self) -> Result<Config, Problems> {
         loop {
             self.watched = WatchedFiles::new(self.files.iter().cloned());
-            let config = Config::from_file(&self.file);
+            let config = match &self.origin {
+                Origin::File(file) => Config::from_file(file),
+                Origin::Flags(flags) => Config::from_flags(flags, &|name| std::env::var_os(name)),
+            };
             let files = match &config {
                 Ok(config) => &config.files,
                 Err(problems) => &problems.files,
@@ -73,6 +97,13 @@ impl Source {
                 return config;
             }
             self.files.clone_from(files);
+        }
+    }
+
+    fn stop(&self, problems: &Problems) -> Stop {
+        match &self.origin {
+            Origin::File(file) => Stop::problems(problems, file.display()),
+            Origin::Flags(_) => Stop::problems(problems, "the options"),
         }
     }
 
@@ -89,15 +120,7 @@ impl Source {
 }
 
 /// Reads the configuration again when told to, and when one of its files changes.
-async fn keep_up(gateway: &Gateway, source: Option<Source>, mut hang_up: Signal) -> ! {
-    let Some(mut source) = source else {
-        loop {
-            hang_up.recv().await;
-            tracing::warn!(
-                "there is no configuration file to read again: start with --config FILE"
-            );
-        }
-    };
+async fn keep_up(gateway: &Gateway, mut source: Source, mut hang_up: Signal) -> ! {
     loop {
         let why = tokio::select! {
             _ = hang_up.recv() => "SIGHUP",

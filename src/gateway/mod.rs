@@ -40,6 +40,7 @@ mod seldom;
 mod settings;
 mod site;
 pub mod snippet;
+mod store_check;
 pub mod systemd;
 pub mod telemetry;
 mod tls;
@@ -59,6 +60,7 @@ pub use proxy::{InvalidUpstream, UpstreamSpec, UpstreamUrl};
 pub use rehearsal::rehearse;
 pub use reload::ReloadError;
 pub use settings::Settings;
+pub use store_check::try_store;
 pub use watch::WatchedFiles;
 
 use access_log::AccessLog;
@@ -111,8 +113,13 @@ impl Gateway {
         let (plan, shared) = match source {
             Source::Layer(layer) => (Plan::of_layer(*layer, runtime, &metrics), None),
             Source::Config(config) => {
-                let store = store.unwrap_or_else(|| settings::store_of(&config, &clock));
-                let shared = Shared::new(store, clock.clone(), client, runtime, metrics.clone());
+                let keys = settings::keys_of(&config.session, &clock)?;
+                let store = match store {
+                    Some(store) => store,
+                    None => settings::store_of(&config.session, &clock, &keys)?,
+                };
+                let clock = clock.clone();
+                let shared = Shared::new(store, keys, clock, client, runtime, metrics.clone());
                 (Plan::of_config(&config, &shared, None)?, Some(shared))
             }
         };

@@ -57,7 +57,8 @@ pub(super) struct Plan {
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     store: Arc<dyn Store>,
-    keys: KeyRing,
+    /// What every login seals with. A reload changes the keys in it.
+    pub(super) keys: KeyRing,
     pub(super) clock: Arc<dyn Clock>,
     client: Option<Client>,
     flights: Flights,
@@ -67,9 +68,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// With keys that nobody has had before.
+    /// With a key for assertions that nobody has had before.
     pub(super) fn new(
         store: Arc<dyn Store>,
+        keys: KeyRing,
         clock: Arc<dyn Clock>,
         client: Option<Client>,
         runtime: Handle,
@@ -77,11 +79,11 @@ impl Shared {
     ) -> Self {
         Self {
             store,
+            keys,
             clock,
             client,
             runtime,
             metrics,
-            keys: KeyRing::random(),
             flights: Flights::default(),
             assertion_key: Arc::new(AssertionKeys::new(AssertionKey::random(), &[])),
         }

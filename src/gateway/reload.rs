@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::{
     access_log::{AccessLog, Logged},
     admin::Desk,
-    config::Config,
+    config::{Config, StoreKind},
     front::{Body, Front},
     listener::{Answer, Conn},
     metrics::Metrics,
@@ -22,7 +22,7 @@ use super::{
     tls::Certificates,
 };
 use crate::{
-    session::{Store, UserKey},
+    session::{KeyFile, Store, UserKey},
     wechat::AppId,
 };
 
@@ -112,6 +112,12 @@ impl Live {
         if !restart.is_empty() {
             return Err(ReloadError::NeedsRestart(restart));
         }
+        // The store in memory seals nothing. In any other one, what nobody can open is lost.
+        let keys = config.session.keys.as_ref().map(KeyFile::ring);
+        let is_sealed = self.fixed.store != StoreKind::Memory;
+        if is_sealed && keys.as_ref().is_some_and(|it| !it.opens_what_is_sealed_by(&shared.keys)) {
+            return Err(ReloadError::ForeignKeys);
+        }
         let before = self.cores.first().map(|core| core.0.load_full());
         let plan = Plan::of_config(config, shared, before.as_ref().map(|before| before.plan()))?;
         plan.refuse_itself(&self.addrs)?;
@@ -132,6 +138,9 @@ impl Live {
         for (core, front) in self.cores.iter().zip(fronts) {
             core.0.store(Arc::new(front));
         }
+        if let Some(keys) = keys {
+            shared.keys.replace_with(&keys);
+        }
         *log = (next_log, config.log_openid);
         self.metrics.config_loaded(shared.clock.now());
         Ok(())
@@ -143,6 +152,8 @@ impl Live {
 pub enum ReloadError {
     /// These keys change only with a new start.
     NeedsRestart(Vec<&'static str>),
+    /// The keys that are to come do not open what the present ones seal: everybody would be signed out.
+    ForeignKeys,
     /// A file cannot be used.
     Unusable(io::Error),
     /// The gateway was made from a login, not from a configuration.
@@ -161,6 +172,10 @@ impl fmt::Display for ReloadError {
             Self::NeedsRestart(keys) => {
                 write!(f, "{} can only be changed by a restart", keys.join(", "))
             }
+            Self::ForeignKeys => f.write_str(
+                "session.key_file: the key that seals at present is not in the file, so everybody would be signed out: \
+                 put it back from a backup or another machine; if that is meant, restart",
+            ),
             Self::Unusable(error) => error.fmt(f),
             Self::NoConfiguration => {
                 f.write_str("the gateway was not started from a configuration")

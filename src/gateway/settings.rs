@@ -1,13 +1,16 @@
 //! What a gateway is made of.
 
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use subtle::ConstantTimeEq;
+
 use super::{
-    config::{Config, Limits, LogFormat, TlsFiles},
+    config::{Config, Limits, LogFormat, SessionConfig, StoreKind, TlsFiles},
     pages::GatewayPages,
     proxy::{UpstreamSpec, UpstreamUrl},
     site::Target,
@@ -15,7 +18,11 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     login::WechatLoginLayer,
-    session::{Lifetimes, MemoryStore, Store},
+    secret::StorePassword,
+    session::{
+        KeyRing, Lifetimes, MemoryStore, Store,
+        durable::{DurableStore, DurableStoreBuilder, FileRecords, RedisRecords},
+    },
     wechat::Client,
 };
 
@@ -55,6 +62,8 @@ pub(super) struct Fixed {
     pub(super) limits: Limits,
     pub(super) tls: Option<TlsFiles>,
     pub(super) lifetimes: Lifetimes,
+    pub(super) store: StoreKind,
+    pub(super) store_password: Option<StorePassword>,
 }
 
 impl Fixed {
@@ -68,6 +77,8 @@ impl Fixed {
             limits: config.limits,
             tls: config.tls.clone(),
             lifetimes: config.session.lifetimes,
+            store: config.session.store.clone(),
+            store_password: config.session.store_password.clone(),
         }
     }
 
@@ -87,6 +98,11 @@ impl Fixed {
             ("limits.ready_wait", own.ready_wait == other.ready_wait),
             ("limits.connections", own.connections == other.connections),
             ("tls", self.tls == config.tls),
+            ("session.store", self.store == config.session.store),
+            (
+                "session.store_password_file",
+                is_same(self.store_password.as_ref(), config.session.store_password.as_ref()),
+            ),
             ("session.idle", self.lifetimes.idle == lifetimes.idle),
             ("session.life", self.lifetimes.absolute == lifetimes.absolute),
         ];
@@ -105,6 +121,8 @@ impl Settings {
             limits: Limits::default(),
             tls: None,
             lifetimes: Lifetimes::default(),
+            store: StoreKind::Memory,
+            store_password: None,
         };
         let source = Source::Layer(Box::new(Layer {
             login: login.pages(GatewayPages),
@@ -208,8 +226,47 @@ fn all_cores() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into)
 }
 
+fn is_same(one: Option<&StorePassword>, other: Option<&StorePassword>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.expose().as_bytes().ct_eq(other.expose().as_bytes()).into(),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+/// The keys that a configuration names: those of its file, which is made where it is to be and is not, or random ones.
+pub(super) fn keys_of(session: &SessionConfig, clock: &dyn Clock) -> io::Result<KeyRing> {
+    if let Some(keys) = &session.keys {
+        return Ok(keys.ring());
+    }
+    let made = session.make_keys(clock.now()).map_err(io::Error::other)?;
+    Ok(made.map_or_else(KeyRing::random, |made| made.ring()))
+}
+
 /// The store that a configuration names.
-pub(super) fn store_of(config: &Config, clock: &Arc<dyn Clock>) -> Arc<dyn Store> {
-    let store = MemoryStore::builder().lifetimes(config.session.lifetimes);
-    Arc::new(store.clock(clock.clone()).build())
+pub(super) fn store_of(
+    session: &SessionConfig,
+    clock: &Arc<dyn Clock>,
+    keys: &KeyRing,
+) -> io::Result<Arc<dyn Store>> {
+    let durable = |builder: DurableStoreBuilder| -> Arc<dyn Store> {
+        Arc::new(builder.lifetimes(session.lifetimes).clock(clock.clone()).build())
+    };
+    Ok(match &session.store {
+        StoreKind::Memory => {
+            let store = MemoryStore::builder().lifetimes(session.lifetimes);
+            Arc::new(store.clock(clock.clone()).build())
+        }
+        StoreKind::File(path) => {
+            let records = FileRecords::open(path, clock.clone()).map_err(io::Error::other)?;
+            durable(DurableStore::builder(records, keys.clone()))
+        }
+        StoreKind::Redis(place) => {
+            let url = place.url.clone();
+            let url = match &session.store_password {
+                Some(password) => url.with_password(password.clone()),
+                None => url,
+            };
+            durable(DurableStore::builder(RedisRecords::new(url), keys.clone()))
+        }
+    })
 }

@@ -113,6 +113,9 @@ impl KeyFile {
 
     fn read_from(file: &File) -> Result<Self, Problem> {
         let metadata = file.metadata().map_err(Problem::Unreadable)?;
+        if metadata.is_dir() {
+            return Err(Problem::Unreadable(io::ErrorKind::IsADirectory.into()));
+        }
         if is_open_to_others(&metadata) {
             return Err(Problem::OpenToOthers(metadata.mode() & 0o777));
         }
@@ -229,7 +232,7 @@ impl KeyFile {
             for part in [MARK, " ", &name_of(*id), " ", &key.to_text(), " ", &date(*created)] {
                 text.push_str(part);
             }
-            for until in until {
+            if let Some(until) = until {
                 text.push(' ');
                 text.push_str(&date(*until));
             }

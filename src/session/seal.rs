@@ -127,7 +127,7 @@ impl KeyRing {
     }
 
     /// Takes the present keys of `other` in place of its own, for all clones of this ring at once.
-    pub fn replace_with(&self, other: Self) {
+    pub fn replace_with(&self, other: &Self) {
         self.0.store(other.0.load_full());
     }
 
@@ -306,12 +306,12 @@ mod tests {
         let ring = KeyRing::random();
         let (clone, next) = (ring.clone(), KeyRing::random());
         let before = ring.seal(Purpose::Ticket, "a", PLAIN);
-        clone.replace_with(next.clone());
+        clone.replace_with(&next);
         let after = ring.seal(Purpose::Ticket, "a", PLAIN);
         assert_eq!(next.open(Purpose::Ticket, "a", &after).as_deref(), Ok(PLAIN));
         assert_eq!(ring.open(Purpose::Ticket, "a", &before), Err(Unsealable));
         // The ring that gave its keys is not the same one for that.
-        next.replace_with(KeyRing::random());
+        next.replace_with(&KeyRing::random());
         assert_eq!(clone.open(Purpose::Ticket, "a", &after).as_deref(), Ok(PLAIN));
     }
 
@@ -321,11 +321,11 @@ mod tests {
         let rings = [KeyRing::random(), KeyRing::random()];
         let all = rings[0].clone().followed_by(rings[1].clone());
         let ring = KeyRing::random();
-        ring.replace_with(rings[0].clone());
+        ring.replace_with(&rings[0]);
         std::thread::scope(|scope| {
             let replacing = scope.spawn(|| {
                 for round in 0..ROUNDS {
-                    ring.replace_with(rings[round % 2].clone());
+                    ring.replace_with(&rings[round % 2]);
                 }
             });
             let mut sealed = 0;

@@ -7,7 +7,9 @@ use std::{
 };
 
 use wxgate::{
+    clock::{Clock, SystemClock},
     gateway::config::{Config, KEYS, Key, keys::SECTIONS},
+    session::KeyFile,
     simulator::Simulator,
 };
 
@@ -267,8 +269,10 @@ fn the_example_file_has_every_key_and_each_line_of_it_is_good() {
         ("ca.pem", pem),
         ("assertion.pem", pem),
         ("MP_verify_0123456789abcdef.txt", "0123456789abcdef"),
+        ("redis.txt", "open sesame"),
         ("index.html", ""),
     ]);
+    KeyFile::create(&folder.0.join("wxgate.keys"), SystemClock.now()).unwrap();
     fs::create_dir(folder.0.join("pages")).unwrap();
     let whole = whole_example().replace("file:/srv/h5", "file:.");
     Config::from_toml(&whole, &folder.0, &|_| None).unwrap_or_else(|problems| panic!("{problems}"));

@@ -1,6 +1,6 @@
 //! What a configuration says, once it has been checked.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use http::Method;
@@ -13,8 +13,8 @@ use crate::{
     gateway::proxy::UpstreamSpec,
     login::{Login, PathPattern},
     origin::Origin,
-    secret::AppSecret,
-    session::Lifetimes,
+    secret::{AppSecret, StorePassword},
+    session::{KeyFile, Lifetimes, durable::RedisUrl},
     wechat::{Account, AppId, Endpoints, Lang, OpenId, UnionId},
 };
 
@@ -101,10 +101,16 @@ impl Default for Limits {
 }
 
 /// How sessions are kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SessionConfig {
     /// Where.
     pub store: StoreKind,
+    /// What a store that wants a password is told.
+    pub store_password: Option<StorePassword>,
+    /// The file with the keys that seal what leaves the process.
+    pub key_file: Option<PathBuf>,
+    /// The keys of that file. `None`: new ones at the start, which are put into the file if there is to be one.
+    pub keys: Option<KeyFile>,
     /// For how long.
     pub lifetimes: Lifetimes,
     /// How old a profile may be before it is fetched again.
@@ -112,10 +118,36 @@ pub struct SessionConfig {
 }
 
 /// Where sessions are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreKind {
     /// In this process.
     Memory,
+    /// In one file of this machine.
+    File(PathBuf),
+    /// In Redis.
+    Redis(RedisPlace),
+}
+
+/// A Redis, without its password. Two are the same that are written in the same way.
+#[derive(Clone)]
+pub struct RedisPlace {
+    /// Where it is.
+    pub url: RedisUrl,
+    pub(super) written: String,
+}
+
+impl PartialEq for RedisPlace {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written
+    }
+}
+
+impl Eq for RedisPlace {}
+
+impl fmt::Debug for RedisPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.url.fmt(f)
+    }
 }
 
 /// How identity assertions are signed.

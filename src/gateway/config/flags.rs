@@ -26,6 +26,12 @@ pub struct Flags {
     pub admin_listen: Option<String>,
     /// `trusted_proxies`
     pub trusted_proxy: Vec<String>,
+    /// `session.store`
+    pub store: Option<String>,
+    /// `session.store_password_file`; without it, the variable `WXGATE_STORE_PASSWORD`.
+    pub store_password_file: Option<String>,
+    /// `session.key_file`
+    pub key_file: Option<String>,
     /// `session.idle`
     pub session_idle: Option<String>,
     /// `session.life`
@@ -37,7 +43,7 @@ pub struct Flags {
 }
 
 /// The flag of each key.
-const NAMES: [(&str, &str); 12] = [
+const NAMES: [(&str, &str); 15] = [
     ("account.main.appid", "--appid"),
     ("account.main.secret_file", "--secret-file"),
     ("site.main.public_url", "--public-url"),
@@ -46,6 +52,9 @@ const NAMES: [(&str, &str); 12] = [
     ("listen", "--listen"),
     ("admin_listen", "--admin-listen"),
     ("trusted_proxies", "--trusted-proxy"),
+    ("session.store", "--store"),
+    ("session.store_password_file", "--store-password-file"),
+    ("session.key_file", "--key-file"),
     ("session.idle", "--session-idle"),
     ("session.life", "--session-life"),
     ("wechat.api", "--wechat-api"),
@@ -97,6 +106,9 @@ impl Flags {
             ("", "listen", some(&self.listen)),
             ("", "admin_listen", some(&self.admin_listen)),
             ("", "trusted_proxies", list(&self.trusted_proxy)),
+            ("session", "store", some(&self.store)),
+            ("session", "store_password_file", some(&self.store_password_file)),
+            ("session", "key_file", some(&self.key_file)),
             ("session", "idle", some(&self.session_idle)),
             ("session", "life", some(&self.session_life)),
             ("wechat", "api", list(&self.wechat_api)),

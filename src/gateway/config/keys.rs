@@ -161,8 +161,22 @@ pub static KEYS: &[Key] = &[
     key(
         "session.store",
         r#""memory""#,
-        r#""memory""#,
-        "Where sessions are kept: `memory` is this process",
+        r#""file:sessions.db""#,
+        "Where sessions are kept: `memory` is this process, `file:PATH` a file of this one, and a Redis is for any \
+         number of gateways: `redis://HOST:PORT`, `redis+sentinel://`, `redis+cluster://`, or `rediss` for TLS",
+    ),
+    key(
+        "session.store_password_file",
+        "the variable `WXGATE_STORE_PASSWORD`",
+        r#""redis.txt""#,
+        "A file that holds the password of the Redis and nothing else. None where it asks for none",
+    ),
+    key(
+        "session.key_file",
+        "`PATH.keys` for `file:PATH`",
+        r#""wxgate.keys""#,
+        "A file with the keys that seal sessions and sign-ins that are under way, made with `wxgate keys new`: the same \
+         for all gateways of a Redis. `memory` needs none",
     ),
     key(
         "session.idle",

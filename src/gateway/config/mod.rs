@@ -32,6 +32,7 @@ mod reader;
 mod route;
 mod server;
 mod site;
+mod store;
 mod summary;
 mod unknown;
 mod urls;
@@ -41,8 +42,8 @@ mod values;
 mod tests;
 
 pub use data::{
-    AssertionConfig, ClientApp, Config, Inject, Limits, LogFormat, PathRule, ProofFile, Route,
-    SessionConfig, Site, StoreKind, TlsFiles,
+    AssertionConfig, ClientApp, Config, Inject, Limits, LogFormat, PathRule, ProofFile, RedisPlace,
+    Route, SessionConfig, Site, StoreKind, TlsFiles,
 };
 pub use flags::Flags;
 pub use keys::{KEYS, Key};

@@ -3,21 +3,19 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    time::Duration,
 };
 
 use super::{
     checks,
-    data::{AssertionConfig, ClientApp, Config, Limits, SessionConfig, StoreKind, TlsFiles},
+    data::{AssertionConfig, ClientApp, Config, Limits, TlsFiles},
     files,
     reader::{Given, Section},
     site::Draft,
-    urls,
+    store, urls,
     values::{self, duration, known_name, quoted},
 };
 use crate::{
     origin::Origin,
-    session::Lifetimes,
     wechat::{Account, AccountKind, AppId, Endpoints, Lang},
 };
 
@@ -55,7 +53,7 @@ pub(super) fn read(top: &Section<'_>) -> Config {
         lang: top.text("lang", values::lang).map_or(Lang::ZhCn, |given| given.value),
         tls: tls(&top.section("tls")),
         limits: limits(&top.section("limits")),
-        session: session(&top.section("session")),
+        session: store::session(&top.section("session")),
         wechat: wechat(&top.section("wechat")),
         assertion: assertion(&top.section("assertion")),
         accounts: BTreeMap::new(),
@@ -122,36 +120,6 @@ fn limits(section: &Section<'_>) -> Limits {
         drain: time("drain", values::DRAIN, default.drain),
         ready_wait: time("ready_wait", values::READY_WAIT, default.ready_wait),
         connections: connections.unwrap_or(default.connections),
-    }
-}
-
-fn session(section: &Section<'_>) -> SessionConfig {
-    let time = |name| section.text(name, duration(values::SESSION));
-    let default = Lifetimes::default();
-    let life = time("life");
-    let life_is_bad = section.is_bad("life", life.as_ref());
-    let absolute = life.map_or(default.absolute, |given| given.value);
-    let idle = match time("idle") {
-        Some(idle) => {
-            if idle.value > absolute && !life_is_bad {
-                let life = humantime::format_duration(absolute);
-                let idle_text = humantime::format_duration(idle.value);
-                section.source.refuse(&idle.place, format!("{idle_text} is longer than the whole life of a \
-                                                            session, {life}: no session would ever be idle for so long; write a shorter time here or a \
-                                                            longer one for the life"));
-            }
-            idle.value
-        }
-        // Whoever asks for short sessions need not say so twice.
-        None => default.idle.min(absolute),
-    };
-    let store = section.text("store", values::store);
-    let refresh = time("refresh_profiles_after");
-    SessionConfig {
-        store: store.map_or(StoreKind::Memory, |given| given.value),
-        lifetimes: Lifetimes { idle, absolute },
-        refresh_profiles_after: refresh
-            .map_or(Duration::from_secs(24 * 60 * 60), |given| given.value),
     }
 }
 

@@ -55,15 +55,18 @@ fn secret_advice(kind: &str, path: &str, lower: &str) -> String {
     let (key, example) = match kind {
         "account.*" if lower.contains("aes") => ("message_aes_key_file", "message-aes-key.txt"),
         "account.*" if lower.contains("token") => ("message_token_file", "message-token.txt"),
+        "session" => ("store_password_file", "redis.txt"),
         _ => ("secret_file", "secret.txt"),
     };
     let variable = match kind {
         "account.*" | "client.*" => format!(", or into the variable {}", variable(path, key)),
+        "session" => ", or into the variable WXGATE_STORE_PASSWORD".to_owned(),
         _ => String::new(),
     };
+    let change = if kind == "session" { "Change it" } else { "Reset it at WeChat" };
     format!(
         "a secret has no place in this file, which gets copied and shown; put it into a file of its own and \
-         write {key} = \"{example}\"{variable}. Reset it at WeChat if others have seen this file"
+         write {key} = \"{example}\"{variable}. {change} if others have seen this file"
     )
 }
 

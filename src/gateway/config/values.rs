@@ -10,7 +10,7 @@ use http::Method;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use super::data::{Inject, LogFormat, StoreKind};
+use super::data::{Inject, LogFormat};
 
 const NOT_REPEATED: &str = "(not repeated: it looks like a secret)";
 
@@ -97,10 +97,7 @@ fn one_of<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, String>
     let list: Vec<_> = words.iter().map(|(word, _)| *word).collect();
     let hint = near(text, list.iter().copied());
     let hint = hint.map(|word| format!("; did you mean {word:?}?")).unwrap_or_default();
-    match &list[..] {
-        [only] => Err(format!("{} is not known; there is only {only:?}", quoted(text))),
-        _ => Err(format!("{} is not one of {}{hint}", quoted(text), list.join(", "))),
-    }
+    Err(format!("{} is not one of {}{hint}", quoted(text), list.join(", ")))
 }
 
 /// The name of something that is there.
@@ -156,10 +153,6 @@ pub(super) fn lang(text: &str) -> Result<Lang, String> {
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     one_of(text, &[("json", LogFormat::Json), ("text", LogFormat::Text)])
-}
-
-pub(super) fn store(text: &str) -> Result<StoreKind, String> {
-    one_of(text, &[("memory", StoreKind::Memory)])
 }
 
 /// One word of `inject`, as a whole that has only this.

@@ -225,12 +225,6 @@ mod tests {
             self.copies.keep_user("00ff", &self.key, epoch, record, THEN, mark)
         }
 
-        fn session(&self, id: SessionId, user: &UserCopy) -> Arc<Session> {
-            let user = user.slot().clone();
-            let new = NewSession { user, scope: Scope::Base, signed_in_at: NOW, begins_at: NOW };
-            Arc::new(Session::restore(id, EPOCH, new))
-        }
-
         /// A session that is kept, and its user.
         fn keep(&self) -> (Handle, Arc<UserCopy>) {
             let id = SessionId::new();

@@ -184,7 +184,7 @@ fn a_rotation_signs_nobody_out_whenever_the_machines_read_it() {
         KeyFile::rotate(&file, START + round * DAY, None).unwrap();
         for turn in 0..2 {
             let machine = (round as usize + turn) % 2;
-            machines[machine].replace_with(KeyRing::from_file(&file).unwrap());
+            machines[machine].replace_with(&KeyRing::from_file(&file).unwrap());
             sealed.extend(machines.iter().map(seal));
             for machine in &machines {
                 assert!(sealed.iter().all(|sealed| opens(machine, sealed)), "{round} {turn}");

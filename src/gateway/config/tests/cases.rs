@@ -114,10 +114,24 @@ pub(super) static CASES: &[Case] = &[
     ),
     (
         "session.store",
-        "store = 'memory'",
-        |c| c.session.store == StoreKind::Memory,
+        "store = 'file:sessions.db'",
+        |c| matches!(&c.session.store, StoreKind::File(path) if path.ends_with("sessions.db")),
         "store = 'redis'",
-        "memory",
+        "redis://127.0.0.1:6379",
+    ),
+    (
+        "session.store_password_file",
+        "store_password_file = 'redis.txt'\nkey_file = 'wxgate.keys'\nstore = 'redis://127.0.0.1'",
+        |c| c.session.store_password.as_ref().unwrap().expose() == "open sesame",
+        "store_password_file = 'nowhere.txt'\nkey_file = 'wxgate.keys'\nstore = 'redis://127.0.0.1'",
+        "nowhere.txt",
+    ),
+    (
+        "session.key_file",
+        "key_file = 'wxgate.keys'",
+        |c| c.session.keys.as_ref().unwrap().keys()[0].id == "0a0b0c0d",
+        "key_file = 'nowhere.keys'",
+        "`wxgate keys new ",
     ),
     (
         "session.idle",

@@ -2,15 +2,23 @@
 
 mod cases;
 mod messages;
+mod stores;
 mod together;
 
-use std::{ffi::OsString, fs, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+};
 
 use self::cases::CASES;
 use super::{Config, Flags, KEYS, Problems, keys::SECTIONS};
 use crate::login::Login;
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const KEYS_IN_FILE: &str =
+    "wxgate-key-1 0a0b0c0d AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8 2026-01-31T08:30:00Z\n";
 const ACCOUNT: &str = "[account.main]\nappid = 'wx0123456789abcdef'\n";
 const SITE: &str =
     "[site.h5]\npublic_url = 'https://h5.example.com'\nupstream = 'http://127.0.0.1:3000'\n";
@@ -33,6 +41,8 @@ impl Folder {
             ("key.pem", "-----BEGIN PRIVATE KEY-----\n"),
             ("ca.pem", "-----BEGIN CERTIFICATE-----\n"),
             ("assertion.pem", "-----BEGIN PRIVATE KEY-----\n"),
+            ("redis.txt", "open sesame\n"),
+            ("wxgate.keys", KEYS_IN_FILE),
             ("MP_verify_0123456789abcdef.txt", "0123456789abcdef"),
             ("WW_verify_abc.txt", "abc\n"),
             ("MP_verify_empty.txt", ""),
@@ -40,6 +50,7 @@ impl Folder {
         ] {
             fs::write(path.join(name), content).unwrap();
         }
+        fs::set_permissions(path.join("wxgate.keys"), Permissions::from_mode(0o600)).unwrap();
         Self(path)
     }
 
@@ -127,6 +138,7 @@ fn c29_each_key_takes_its_example_and_no_value_of_another_type() {
             "account.*.message_aes_key_file" => "\nmessage_token_file = 'message-token.txt'",
             "tls.certificate" => "\nkey = 'key.pem'",
             "tls.key" => "\ncertificate = 'cert.pem'",
+            "session.store_password_file" => "\nstore = 'redis://cache'\nkey_file = 'wxgate.keys'",
             "site.*.route.upstream_ca" => "\nupstream = 'https://app'",
             "site.*.route.fallback" => "\nupstream = 'file:public'",
             _ => "",
