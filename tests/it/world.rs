@@ -252,6 +252,12 @@ impl Browser {
         }
     }
 
+    /// The same at another address of the site.
+    pub fn at_site(mut self, site: &str) -> Self {
+        site.clone_into(&mut self.site);
+        self
+    }
+
     pub fn at(&self, path: &str) -> String {
         if path.starts_with('/') { format!("{}{path}", self.site) } else { path.to_owned() }
     }
@@ -286,6 +292,17 @@ impl Browser {
         headers: &[(&'static str, &str)],
         body: &str,
     ) -> Answer {
+        self.try_send(method, path, headers, body).await.unwrap()
+    }
+
+    /// For a server that may be gone. A cookie that has arrived is kept, even where the rest of its answer does not follow.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: &str,
+    ) -> reqwest::Result<Answer> {
         let url = self.at(path);
         let is_site = url.starts_with(&self.site);
         let mut request = self.http.request(method, &url).headers(self.headers.clone());
@@ -304,13 +321,13 @@ impl Browser {
         if is_site && !cookies.is_empty() {
             request = request.header(header::COOKIE, cookies.join("; "));
         }
-        let answer = request.body(body.to_owned()).send().await.unwrap();
+        let answer = request.body(body.to_owned()).send().await?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         if is_site {
             self.keep(&headers);
         }
-        let body = String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned();
-        Answer { url, status, headers, body }
+        let body = String::from_utf8_lossy(&answer.bytes().await?).into_owned();
+        Ok(Answer { url, status, headers, body })
     }
 
     fn keep(&self, headers: &HeaderMap) {
@@ -327,13 +344,18 @@ impl Browser {
 
     /// Goes where redirects lead.
     pub async fn walk(&self, path: &str) -> Answer {
-        let mut answer = self.get(path).await;
+        self.try_walk(path).await.unwrap()
+    }
+
+    /// For a server that may be gone.
+    pub async fn try_walk(&self, path: &str) -> reqwest::Result<Answer> {
+        let mut answer = self.try_send(Method::GET, path, &[], "").await?;
         for _ in 0..20 {
             if !answer.status.is_redirection() {
-                return answer;
+                return Ok(answer);
             }
             let next = url::Url::parse(&answer.url).unwrap().join(answer.location()).unwrap();
-            answer = self.get(next.as_str()).await;
+            answer = self.try_send(Method::GET, next.as_str(), &[], "").await?;
         }
         panic!("redirected without end: {answer:?}");
     }

@@ -2,8 +2,12 @@
 
 #![allow(clippy::print_stdout)] // Some of the tests measure.
 
+mod disk;
 mod file;
+mod file_disks;
+mod file_kills;
 mod redis;
 mod redis_faults;
 mod redis_load;
-mod redis_server;
+pub mod redis_server;
+mod restarted;
