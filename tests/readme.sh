@@ -73,6 +73,9 @@ while read -r command <&3; do
             http://127.0.0.1:8080/page | grep -q '^https://open.weixin.qq.com/connect/oauth2/authorize?appid=wx0123456789abcdef&'
         stop
         ;;
+    'wxgate keys list '*)
+        (cd "$work" && $command) | grep -q ' seals '
+        ;;
     'wxgate check')
         (cd "$work" && $command) | grep -q 'register 网页授权域名: h5.example.com'
         ;;
