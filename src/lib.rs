@@ -50,6 +50,7 @@ pub mod secret;
 pub mod session;
 #[cfg(feature = "simulator")]
 pub mod simulator;
+mod trust;
 pub mod wechat;
 
 pub use login::{Login, WechatLoginLayer, WechatUser};

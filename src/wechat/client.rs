@@ -16,7 +16,10 @@ use super::{
     types::{Account, Grant, Lang, OpenId, Userinfo},
     wire::Answer,
 };
-use crate::secret::{Code, RefreshToken, UserToken};
+use crate::{
+    secret::{Code, RefreshToken, UserToken},
+    trust,
+};
 
 /// An answer is a few hundred bytes; anything above this is not WeChat's.
 const LARGEST_ANSWER: usize = 64 * 1024;
@@ -81,7 +84,7 @@ impl ClientBuilder {
     /// The client.
     pub fn build(self) -> Client {
         let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls())
+            .tls_backend_preconfigured(trust::public())
             .connect_timeout(self.connect_timeout)
             .timeout(self.timeout)
             .redirect(reqwest::redirect::Policy::none())
@@ -99,18 +102,6 @@ impl ClientBuilder {
             backoff: self.backoff,
         }
     }
-}
-
-/// The root certificates are compiled in, so that an image without a certificate folder works too.
-fn tls() -> rustls::ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the default protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }
 
 impl Client {

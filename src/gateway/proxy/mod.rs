@@ -17,7 +17,6 @@ mod shared;
 mod target;
 #[cfg(test)]
 mod tests;
-mod tls;
 mod tunnel;
 mod upstream;
 mod url;

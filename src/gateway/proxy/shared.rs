@@ -33,11 +33,10 @@ use super::{
     failure::Failure,
     patience, peer, plain,
     request_body::{RequestBody, watch},
-    tls,
     upstream::Exchange,
     url::Host,
 };
-use crate::gateway::wire::Wire;
+use crate::{gateway::wire::Wire, trust};
 
 /// What a stream may hold that its reader has not taken yet.
 const STREAM_WINDOW: u32 = 128 * 1024;
@@ -77,7 +76,8 @@ impl Shared {
             let why = format!("no certificate can be for the host {:?}", host.name);
             io::Error::new(io::ErrorKind::InvalidInput, why)
         })?;
-        let config = tls::config(ca)?;
+        let config = trust::in_authorities_of(ca)
+            .map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
         let offering = |protocols: &[&[u8]]| {
             let mut config: ClientConfig = config.clone();
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();

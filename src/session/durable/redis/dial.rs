@@ -1,6 +1,6 @@
 //! Connections to servers: how each is made, and how long that may take.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, RedisConnectionInfo, RedisError, Value,
@@ -19,10 +19,10 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::{
-    tls,
     trouble::Trouble,
     url::{Address, RedisUrl},
 };
+use crate::trust;
 
 /// How long it may take until there is a connection, with all that has to be asked for it.
 pub(super) const CONNECT: Duration = Duration::from_secs(1);
@@ -124,7 +124,7 @@ impl Dialer {
             return Ok(Box::new(tcp));
         }
         let tls = self.tls.get_or_try_init(|| async {
-            let config = tls::config(self.url.ca())?;
+            let config = Arc::new(trust::in_authorities_of(self.url.ca())?);
             Ok::<_, String>(TlsConnector::from(config))
         });
         let tls = tls.await.map_err(|why| Trouble::unreached(at, why))?;

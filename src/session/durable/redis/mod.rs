@@ -9,7 +9,6 @@ mod nodes;
 mod scripts;
 mod shared;
 mod subscription;
-mod tls;
 mod trouble;
 mod url;
 
