@@ -101,7 +101,7 @@ impl Readiness {
     }
 
     /// Why no request should be sent here, in one word of a fixed set.
-    async fn check(&self) -> Result<(), &'static str> {
+    pub(in crate::gateway) async fn check(&self) -> Result<(), &'static str> {
         match self.phase() {
             Phase::Starting => return Err("starting"),
             Phase::Draining => return Err("draining"),

@@ -166,6 +166,9 @@ impl Gateway {
             running.push(is_done);
         }
         readiness.set(admin::Phase::Ready);
+        // Says in the log what is missing, before anybody comes and finds out.
+        let first = readiness.clone();
+        tokio::spawn(async move { first.check().await });
         metrics.config_loaded(clock.now());
         let live = Live::new(
             fixed.clone(),

@@ -31,7 +31,7 @@ use crate::{
         Demand, Flights, Gate, Login, PathPattern, SignInSite, WechatLoginLayer, pages::Pages,
     },
     origin::Origin,
-    session::{KeyRing, SessionId, Store},
+    session::{KeyRing, Store},
     wechat::{AppId, Client, Endpoints, OpenId, UnionId},
 };
 
@@ -192,7 +192,7 @@ impl Plan {
     }
 }
 
-/// Asks the session store for something that it does not have.
+/// Asks the session store whether it can be used.
 #[derive(Debug)]
 struct StoreProbe(Gate);
 
@@ -203,8 +203,7 @@ impl Probe for StoreProbe {
     }
 
     async fn check(&self) -> Result<(), String> {
-        let asked = self.0.store().load(SessionId::new()).await;
-        asked.map(drop).map_err(|error| error.to_string())
+        self.0.store().check().await.map_err(|error| error.to_string())
     }
 }
 

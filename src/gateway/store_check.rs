@@ -6,10 +6,7 @@ use super::{
     config::{Config, StoreKind},
     settings,
 };
-use crate::{
-    clock::{Clock, SystemClock},
-    session::SessionId,
-};
+use crate::clock::{Clock, SystemClock};
 
 /// What is said of a file that another process has.
 const TAKEN: &str = "another process has it open";
@@ -42,8 +39,8 @@ pub async fn try_store(config: &Config) -> Result<String, String> {
         }
         Err(error) => return Err(error.to_string()),
     };
-    match store.load(SessionId::new()).await {
-        Ok(_) => Ok(format!("{shown} answers")),
+    match store.check().await {
+        Ok(()) => Ok(format!("{shown} answers")),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{gate::Gate, identity::WechatUser, observe::Event, once, sign_in};
 use crate::{
-    session::{Store, StoreError, TokenChange, Tokens, UserChange, UserSlot, Work},
+    session::{StoreError, TokenChange, Tokens, UserChange, UserSlot, Work},
     wechat::{Error, Grant, Reaction},
 };
 
@@ -52,7 +52,10 @@ async fn refresh_once(gate: &Gate, slot: &UserSlot) -> Option<bool> {
     let is_due =
         slot.record().fetched_at().is_some_and(|at| gate.now().since(at) >= gate.profile_life());
     let refreshed = if is_due { Some(refresh(gate, &slot).await) } else { None };
-    once::give_back(store, &work, lease).await;
+    // Where it failed, others are not to try at once either: the lease ends when the pause does.
+    if refreshed != Some(false) {
+        once::give_back(store, &work, lease).await;
+    }
     refreshed
 }
 
@@ -77,7 +80,8 @@ async fn refresh(gate: &Gate, slot: &Arc<UserSlot>) -> bool {
         }
     };
     let is_new = change.profile.is_some();
-    match save(gate.store(), slot, change).await {
+    // A user who was forgotten in the meantime stays forgotten.
+    match gate.store().change_user(slot, change).await {
         Ok(kept) => kept && is_new,
         Err(error) => {
             store_down(gate, &error);
@@ -111,13 +115,4 @@ async fn fetch(gate: &Gate, slot: &UserSlot, tokens: &Tokens) -> Result<UserChan
 
 fn forget(tokens: &Tokens) -> UserChange {
     UserChange { tokens: TokenChange::Forget(tokens.refresh_ends_at), ..UserChange::default() }
-}
-
-/// Whether it is kept. A user who was forgotten in the meantime stays forgotten.
-async fn save(store: &dyn Store, slot: &UserSlot, change: UserChange) -> Result<bool, StoreError> {
-    let known = store.user(slot.key()).await?;
-    if known.is_none_or(|known| known.epoch().user != slot.epoch().user) {
-        return Ok(false);
-    }
-    store.put_user(slot.key().clone(), change).await.map(|_| true)
 }

@@ -61,7 +61,9 @@ pub(crate) async fn sign_in(
 ) -> Result<Arc<Session>, StoreError> {
     let user = store.put_user(proof.key, proof.change).await?;
     let new = NewSession { user, scope: proof.scope, signed_in_at: now, begins_at: now };
-    begin(store, new, replaces).await
+    let session = store.create(new).await?;
+    replace(store, replaces).await?;
+    Ok(session)
 }
 
 /// Signs somebody in at another site of ours, where this one vouches for them. The new session ends no later than the
@@ -74,23 +76,20 @@ pub(crate) async fn carry_over(
 ) -> Result<Option<Arc<Session>>, StoreError> {
     let (user, scope) = (session.user().clone(), session.scope());
     let new = NewSession { user, scope, signed_in_at: session.signed_in_at(), begins_at: now };
-    let carried = begin(store, new, replaces).await?;
+    let carried = store.create(new).await?;
     // Whoever has signed out everywhere in the meantime meant this session too.
     if store.load(session.id()).await?.is_none() {
         store.remove(carried.id()).await?;
         return Ok(None);
     }
+    replace(store, replaces).await?;
     Ok(Some(carried))
 }
 
-async fn begin(
-    store: &dyn Store,
-    new: NewSession,
-    replaces: Option<SessionId>,
-) -> Result<Arc<Session>, StoreError> {
-    let session = store.create(new).await?;
-    if let Some(old) = replaces {
-        store.remove(old).await?;
+/// Ends the session that the browser had. Comes last: where something fails before, that one still works.
+async fn replace(store: &dyn Store, old: Option<SessionId>) -> Result<(), StoreError> {
+    match old {
+        Some(old) => store.remove(old).await,
+        None => Ok(()),
     }
-    Ok(session)
 }

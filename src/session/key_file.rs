@@ -356,8 +356,8 @@ impl Problem {
         let file = path.display();
         match self {
             Self::Missing => format!(
-                "the key file {file} is missing: make one with `wxgate keys new {file}`, or copy it from where its keys \
-                 are in use"
+                "the key file {file} is missing: put it back if it was there, copy it from where its keys are in use, or \
+                 make a first one with `wxgate keys new {file}`"
             ),
             Self::Exists => format!(
                 "{file} is there already, and is left as it is; `wxgate keys rotate {file}` changes its keys"

@@ -219,11 +219,13 @@ impl Store for MemoryStore {
         let mut page = BTreeMap::new();
         let mut is_last = true;
         for (_, session) in &self.sessions {
+            let is_asked_for =
+                query.asks_for(session.user().key()) && session.is_alive(now, &self.lifetimes);
+            if !is_asked_for {
+                continue;
+            }
             let handle = session.id().handle();
-            let is_asked_for = after.is_none_or(|after| handle > after)
-                && query.asks_for(session.user().key())
-                && session.is_alive(now, &self.lifetimes);
-            if is_asked_for {
+            if after.is_none_or(|after| handle > after) {
                 page.insert(handle, session);
                 if page.len() > query.limit {
                     page.pop_last();
@@ -254,6 +256,12 @@ impl Store for MemoryStore {
             entry.value().update(&change);
         }
         Ok(entry.into_value())
+    }
+
+    async fn change_user(&self, user: &UserSlot, change: UserChange) -> Result<bool, StoreError> {
+        let known = self.users.get(user.key());
+        let same = known.filter(|known| known.epoch().user == user.epoch().user);
+        Ok(same.map(|known| known.update(&change)).is_some())
     }
 
     async fn remove_all_of(&self, key: &UserKey) -> Result<(), StoreError> {

@@ -36,6 +36,8 @@ pub enum Purpose {
     StoredAppData,
     /// What became of a one-use record, in a store.
     StoredOutcome,
+    /// Nothing, in a store: whoever can open it has the store's keys.
+    StoreMark,
 }
 
 impl Purpose {
@@ -51,6 +53,7 @@ impl Purpose {
             Self::StoredUser => "stored-user",
             Self::StoredAppData => "stored-app-data",
             Self::StoredOutcome => "stored-outcome",
+            Self::StoreMark => "store-mark",
         }
     }
 }
@@ -126,6 +129,11 @@ impl KeyRing {
         Self(Arc::new(ArcSwap::from_pointee(keys)))
     }
 
+    /// The name of the key that seals.
+    pub(super) fn sealing_id(&self) -> KeyId {
+        self.0.load()[0].id
+    }
+
     /// Takes the present keys of `other` in place of its own, for all clones of this ring at once.
     pub fn replace_with(&self, other: &Self) {
         self.0.store(other.0.load_full());
@@ -135,6 +143,15 @@ impl KeyRing {
     pub fn opens_what_is_sealed_by(&self, other: &Self) -> bool {
         let sealed = other.seal_bytes(Purpose::PendingLogin, "", b"");
         self.open_bytes(Purpose::PendingLogin, "", &sealed).is_ok()
+    }
+
+    /// A ring of its own with those keys of this one that `dropped` does not have.
+    #[cfg(test)]
+    pub(super) fn without(&self, dropped: &Self) -> Self {
+        let dropped = dropped.0.load_full();
+        let keys = self.0.load_full();
+        let stays = |key: &&Key| !dropped.iter().any(|gone| gone.id == key.id);
+        Self(Arc::new(ArcSwap::from_pointee(keys.iter().filter(stays).cloned().collect())))
     }
 
     /// Seals `plain` for one purpose and context; the result is base64url.
@@ -269,7 +286,8 @@ mod tests {
             Purpose::StoredSession => Some(Purpose::StoredUser),
             Purpose::StoredUser => Some(Purpose::StoredAppData),
             Purpose::StoredAppData => Some(Purpose::StoredOutcome),
-            Purpose::StoredOutcome => None,
+            Purpose::StoredOutcome => Some(Purpose::StoreMark),
+            Purpose::StoreMark => None,
         };
         std::iter::successors(Some(Purpose::PendingLogin), |purpose| next(*purpose)).collect()
     }
@@ -278,7 +296,7 @@ mod tests {
     fn c40_a_value_opens_for_its_own_purpose_and_context_only() {
         let ring = KeyRing::random();
         let purposes = purposes();
-        assert!(purposes.len() >= 10);
+        assert!(purposes.len() >= 11);
         for own in &purposes {
             let sealed = ring.seal(*own, "a", PLAIN);
             for other in &purposes {

@@ -51,6 +51,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// How long sessions of this store live.
     fn lifetimes(&self) -> Lifetimes;
 
+    /// Whether it can be used now. Changes nothing.
+    async fn check(&self) -> Result<(), StoreError> {
+        self.load(SessionId::new()).await.map(drop)
+    }
+
     /// Looks a session up without input or output and without waiting.
     fn peek(&self, id: SessionId) -> Lookup;
 
@@ -75,6 +80,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The user's slot, made where there is none, with the change applied. Of changes that come at once, none is lost.
     async fn put_user(&self, key: UserKey, change: UserChange)
     -> Result<Arc<UserSlot>, StoreError>;
+
+    /// Applies a change to a user who was known before. False, and nothing changes, where all of their sessions have ended
+    /// since or they were forgotten.
+    async fn change_user(&self, user: &UserSlot, change: UserChange) -> Result<bool, StoreError>;
 
     /// Ends all sessions of a user. What is known of the user stays.
     async fn remove_all_of(&self, key: &UserKey) -> Result<(), StoreError>;
@@ -145,7 +154,8 @@ pub struct SessionInfo {
     pub scope: Scope,
     /// The moment of the sign-in.
     pub signed_in_at: Timestamp,
-    /// The moment of its last use, exact to a tenth of the idle life.
+    /// The moment of its last use, exact to a tenth of the idle life. In the last idle life before its end, the earliest
+    /// moment at which that may have been.
     pub last_used: Timestamp,
 }
 

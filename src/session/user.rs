@@ -138,7 +138,7 @@ pub enum TokenChange {
     /// They stay.
     #[default]
     Keep,
-    /// These take their place.
+    /// These take their place, unless those are of a later authorization.
     Replace(Tokens),
     /// Those of the authorization whose refresh token ends then are dead. Newer ones stay.
     Forget(Timestamp),
@@ -165,7 +165,12 @@ impl UserRecord {
             TokenChange::Forget(end) => old
                 .and_then(|old| old.tokens.clone())
                 .filter(|tokens| tokens.refresh_ends_at != end),
-            TokenChange::Replace(tokens) => Some(tokens),
+            TokenChange::Replace(tokens) => {
+                // A refresh that was under way brings what is older than a sign-in in the meantime.
+                let newer = old.and_then(|old| old.tokens.as_ref());
+                let newer = newer.filter(|newer| newer.refresh_ends_at > tokens.refresh_ends_at);
+                Some(newer.cloned().unwrap_or(tokens))
+            }
         };
         let shown = profile.as_ref().map(|(profile, _)| profile);
         let headers = headers(key, &subject, unionid.as_ref(), shown);

@@ -120,6 +120,10 @@ impl Store for Watched {
         self.line()?.user(key).await
     }
 
+    async fn change_user(&self, user: &UserSlot, change: UserChange) -> Result<bool, StoreError> {
+        self.line()?.change_user(user, change).await
+    }
+
     async fn remove_user(&self, key: &UserKey) -> Result<(), StoreError> {
         self.line()?.remove_user(key).await
     }

@@ -16,6 +16,7 @@ pub(super) async fn examine<S: Subject>(world: &impl AsyncFn() -> World<S>) {
     what_a_change_does_not_tell_stays_known(world().await).await;
     of_changes_that_come_at_once_none_is_lost(world().await).await;
     tokens_stay_are_replaced_or_forgotten(world().await).await;
+    a_late_change_brings_nobody_back(world().await).await;
     all_sessions_of_a_user_end_and_no_others(world().await).await;
     a_forgotten_user_has_no_sessions_and_none_comes_back(world().await).await;
     all_sessions_of_an_account_end_and_no_others(world().await).await;
@@ -96,8 +97,27 @@ async fn tokens_stay_are_replaced_or_forgotten<S: Subject>(world: World<S>) {
     world.put(&user, change(TokenChange::Replace(tokens("two", 20)))).await;
     world.put(&user, change(TokenChange::Forget(Timestamp::from_unix(10)))).await;
     assert_eq!(access().await.as_deref(), Some("two"), "newer tokens stay");
+    world.put(&user, change(TokenChange::Replace(tokens("one", 10)))).await;
+    assert_eq!(access().await.as_deref(), Some("two"), "newer tokens stay");
     world.put(&user, change(TokenChange::Forget(Timestamp::from_unix(20)))).await;
     assert_eq!(access().await, None);
+}
+
+async fn a_late_change_brings_nobody_back<S: Subject>(world: World<S>) {
+    let (store, other, user) = (world.store(), world.other(), key("o1"));
+    let slot = world.put(&user, UserChange::default()).await;
+    assert!(store.change_user(&slot, profile("小明")).await.expect("a user can be changed"));
+    let known = other.user(&user).await.expect("it can be asked for").expect("it is known");
+    assert_eq!(nickname(&known.record()), Some("小明"));
+    // A slot shows who its user is now, so what was known before is asked for anew.
+    let before = store.user(&user).await.expect("it can be asked for").expect("it is known");
+    other.remove_user(&user).await.expect("a user can be forgotten");
+    assert!(!store.change_user(&before, profile("小红")).await.expect("it can be tried"));
+    assert!(store.user(&user).await.expect("it can be asked for").is_none());
+    world.put(&user, UserChange::default()).await;
+    assert!(!store.change_user(&before, profile("小红")).await.expect("it can be tried"));
+    let known = other.user(&user).await.expect("it can be asked for").expect("it is known");
+    assert_eq!(nickname(&known.record()), None, "who has come back is known anew");
 }
 
 async fn all_sessions_of_a_user_end_and_no_others<S: Subject>(world: World<S>) {

@@ -3,8 +3,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::super::{
-    Epoch, KeyRing, Profile, Purpose, Session, StoreError, TokenChange, Tokens, UserChange,
-    UserKey, UserRecord,
+    Epoch, KeyRing, Profile, Purpose, Session, TokenChange, Tokens, UserChange, UserKey, UserRecord,
 };
 use crate::{
     clock::Timestamp,
@@ -50,6 +49,15 @@ struct SavedTokens {
     refresh_ends_at: u64,
 }
 
+/// Why a record says nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It does not open.
+    Unopened,
+    /// It opens, and is written in another way.
+    Foreign,
+}
+
 /// What the record of a session says.
 pub(super) struct Known {
     pub(super) user: UserKey,
@@ -71,9 +79,9 @@ pub(super) fn seal_session(keys: &KeyRing, name: &str, session: &Session) -> Vec
     seal(keys, Purpose::StoredSession, name, &saved)
 }
 
-pub(super) fn open_session(keys: &KeyRing, name: &str, sealed: &[u8]) -> Result<Known, StoreError> {
+pub(super) fn open_session(keys: &KeyRing, name: &str, sealed: &[u8]) -> Result<Known, Unread> {
     let saved: SavedSession = open(keys, Purpose::StoredSession, name, sealed)?;
-    let user = user_key(&saved).ok_or_else(unreadable)?;
+    let user = user_key(&saved).ok_or(Unread::Foreign)?;
     Ok(Known {
         user,
         epoch: Epoch { user: saved.user_epoch, account: saved.account_epoch },
@@ -111,7 +119,7 @@ pub(super) fn open_user(
     name: &str,
     key: &UserKey,
     sealed: &[u8],
-) -> Result<UserRecord, StoreError> {
+) -> Result<UserRecord, Unread> {
     let saved: SavedUser = open(keys, Purpose::StoredUser, name, sealed)?;
     let change = UserChange {
         unionid: saved.unionid.and_then(|unionid| UnionId::parse(&unionid).ok()),
@@ -141,27 +149,18 @@ fn open<T: DeserializeOwned>(
     purpose: Purpose,
     name: &str,
     sealed: &[u8],
-) -> Result<T, StoreError> {
+) -> Result<T, Unread> {
     let plain = open_bytes(keys, purpose, name, sealed)?;
-    serde_json::from_slice(&plain).map_err(|_| unreadable())
+    serde_json::from_slice(&plain).map_err(|_| Unread::Foreign)
 }
 
-/// Opens a record. One that does not open is no absent one: where the key ring is wrong, nobody is to be signed out.
 pub(super) fn open_bytes(
     keys: &KeyRing,
     purpose: Purpose,
     name: &str,
     sealed: &[u8],
-) -> Result<Vec<u8>, StoreError> {
-    keys.open_bytes(purpose, name, sealed).map_err(|_| {
-        let why = "it was sealed with a key that is not in the key ring, or was changed; give this instance the key \
-                   file that the others have";
-        StoreError::new("open a record", why)
-    })
-}
-
-fn unreadable() -> StoreError {
-    StoreError::new("read a record", "a newer wxgate has written it; use that one on all machines")
+) -> Result<Vec<u8>, Unread> {
+    keys.open_bytes(purpose, name, sealed).map_err(|_| Unread::Unopened)
 }
 
 #[cfg(test)]
@@ -239,9 +238,10 @@ mod tests {
         let keys = KeyRing::random();
         let sealed = seal_user(&keys, "u", &record());
         assert!(open_user(&keys, "u", &key(), &sealed).is_ok());
-        assert!(open_user(&keys, "v", &key(), &sealed).is_err());
-        assert!(open_user(&KeyRing::random(), "u", &key(), &sealed).is_err());
-        assert!(open_session(&keys, "u", &sealed).is_err());
+        let other_name = open_user(&keys, "v", &key(), &sealed).err();
+        let other_keys = open_user(&KeyRing::random(), "u", &key(), &sealed).err();
+        let other_kind = open_session(&keys, "u", &sealed).err();
+        assert_eq!([other_name, other_keys, other_kind], [const { Some(Unread::Unopened) }; 3]);
         for secret in ["planted-access", "planted-refresh", "小明"] {
             let shows = sealed.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!shows, "{secret}");
@@ -256,7 +256,6 @@ mod tests {
         let record = open_user(&keys, "u", &key(), &sealed).unwrap();
         assert_eq!(record.unionid().map(UnionId::as_str), Some("u1"));
         let other = keys.seal_bytes(Purpose::StoredUser, "u", b"[1]");
-        let error = open_user(&keys, "u", &key(), &other).unwrap_err().to_string();
-        assert!(error.contains("a newer wxgate"), "{error}");
+        assert_eq!(open_user(&keys, "u", &key(), &other).unwrap_err(), Unread::Foreign);
     }
 }

@@ -148,6 +148,10 @@ impl Copies {
         let copy = if let Some(known) = known {
             known.slot.replace(record);
             known.until.store(until.unix(), Ordering::SeqCst);
+            // Who has lost its place meanwhile could not be told that it has ended.
+            if !self.users.get(name).is_some_and(|placed| Arc::ptr_eq(&placed, &known)) {
+                known.end();
+            }
             known
         } else {
             let account = Arc::new(AccountSlot::new(epoch.account));
@@ -161,6 +165,11 @@ impl Copies {
             copy.end();
         }
         copy
+    }
+
+    /// Drops the copies of what ends when the guard is dropped: whether it ended, could not, or nobody waits for it.
+    pub(super) fn ending(&self, ended: Ended) -> Ending<'_> {
+        Ending(self, ended)
     }
 
     /// No copy of what has ended may be used any more.
@@ -181,6 +190,14 @@ impl Copies {
                 self.sessions.invalidate_all();
             }
         }
+    }
+}
+
+pub(super) struct Ending<'a>(&'a Copies, Ended);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.end(&self.1);
     }
 }
 

@@ -2,18 +2,40 @@
 //!
 //! [`Records`] keep bytes. [`DurableStore`] seals what it gives them with a [`KeyRing`], and answers most look-ups from
 //! copies in this process, which are dropped as soon as their originals end.
+//!
+//! ```no_run
+//! # #[cfg(feature = "redis")]
+//! # fn example(account: wxgate::Account) -> Result<(), Box<dyn std::error::Error>> {
+//! use wxgate::session::{KeyRing, durable::{DurableStore, RedisRecords, RedisUrl}};
+//! use wxgate::{Origin, WechatLoginLayer};
+//!
+//! let keys = KeyRing::from_file("wxgate.keys")?;
+//! let records = RedisRecords::new(RedisUrl::parse("redis://127.0.0.1:6379")?);
+//! let store = DurableStore::builder(records, keys.clone()).build();
+//! let public_url = Origin::parse("https://h5.example.com")?;
+//! let wechat = WechatLoginLayer::with_store(account, public_url, store).keys(keys);
+//! # Ok(()) }
+//! ```
 
 mod codec;
 mod copies;
 #[cfg(feature = "embedded")]
 mod file;
+mod mark;
 mod records;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(test, feature = "conformance"))]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -35,6 +57,7 @@ use crate::{
 };
 use codec::Known;
 use copies::{Copies, UserCopy};
+use mark::Marked;
 
 /// What is known of a user is kept this long after the last sign-in or refresh, or as long as a session may last: a
 /// refresh token is good for thirty days.
@@ -43,6 +66,8 @@ const USER_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// How often a change of a user is tried again that somebody else was faster with.
 const MOST_TRIES: usize = 32;
+/// How long no use is noted after one could not be.
+const NOTES_PAUSE: Duration = Duration::from_secs(30);
 /// How many records one page of a list may cost, however few of them were asked for.
 const MOST_LISTED: usize = 10_000;
 
@@ -56,6 +81,9 @@ struct Inner {
     lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
     copies: Arc<Copies>,
+    marked: Marked,
+    /// In seconds since 1970: before that no use is noted, since the last one could not be.
+    notes_resume_at: AtomicU64,
 }
 
 /// Builds a [`DurableStore`].
@@ -86,7 +114,15 @@ impl DurableStoreBuilder {
         let copies = Arc::new(Copies::new());
         let told = copies.clone();
         records.tell_of_ends(Arc::new(move |ended| told.end(&ended)));
-        DurableStore(Arc::new(Inner { records, keys, lifetimes, clock, copies }))
+        DurableStore(Arc::new(Inner {
+            records,
+            keys,
+            lifetimes,
+            clock,
+            copies,
+            marked: Marked::default(),
+            notes_resume_at: AtomicU64::new(0),
+        }))
     }
 }
 
@@ -150,7 +186,8 @@ impl Inner {
             self.copies.end(&Ended::User(name));
             return Ok(None);
         };
-        let record = codec::open_user(&self.keys, &name, key, &row.sealed)?;
+        let record = codec::open_user(&self.keys, &name, key, &row.sealed);
+        let Some(record) = self.opened(record).await? else { return Ok(None) };
         let epoch = Epoch { user: row.epoch, account };
         let until = self.copies_until(self.clock.now());
         Ok(Some(self.copies.keep_user(&name, key, epoch, record, until, mark)))
@@ -159,7 +196,8 @@ impl Inner {
     /// The session that a record tells of, as it was before it was asked for.
     fn restore(&self, id: SessionId, known: &Known, left: Duration, user: &UserCopy) -> Session {
         let idle = self.kept_lifetimes().idle.min(LONGEST_KEPT);
-        let last_used = self.clock.now() - idle.saturating_sub(left);
+        // In its last idle life a record ends with the session, whenever that was used, so this is the earliest moment.
+        let last_used = (self.clock.now() - idle.saturating_sub(left)).max(known.signed_in_at);
         let kept = NewSession {
             user: user.slot().clone(),
             scope: known.scope,
@@ -170,22 +208,32 @@ impl Inner {
     }
 
     /// Notes a use, where that was not done for a while. A place that takes no notes just now, such as a full disk, is no
-    /// reason to refuse somebody who is signed in.
+    /// reason to refuse somebody who is signed in, and is left alone for a while.
     async fn note_use(&self, handle: Handle, known: &Known, left: Duration) {
-        let life = self.session_life(known.signed_in_at, self.clock.now());
-        if left.saturating_add(self.pulse()) > life {
+        let now = self.clock.now();
+        let life = self.session_life(known.signed_in_at, now);
+        let is_noted = left.saturating_add(self.pulse()) > life;
+        if is_noted || now.unix() < self.notes_resume_at.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = self.records().keep_session(handle, life).await {
+        let noted = async {
+            self.leave_mark().await?;
+            self.records().keep_session(handle, life).await
+        };
+        if let Err(error) = noted.await {
+            self.notes_resume_at.store((now + NOTES_PAUSE).unix(), Ordering::Relaxed);
             tracing::warn!(%error, "the use of a session could not be noted");
         }
     }
 
+    /// Applies a change, to anybody or to a user of that epoch alone. None where there is no such user.
     async fn change_user(
         &self,
         key: &UserKey,
         change: &UserChange,
-    ) -> Result<Arc<UserSlot>, StoreError> {
+        only: Option<u64>,
+    ) -> Result<Option<Arc<UserSlot>>, StoreError> {
+        self.leave_mark().await?;
         let name = name_of(key);
         let mark = self.copies.mark_user(&name);
         let account =
@@ -193,9 +241,16 @@ impl Inner {
         let life = USER_LIFE.max(self.lifetimes.absolute).min(LONGEST_KEPT);
         for _ in 0..MOST_TRIES {
             let old = self.records().user(&name).await?;
-            let known =
-                old.as_ref().map(|row| codec::open_user(&self.keys, &name, key, &row.sealed));
-            let record = UserRecord::new(key, known.transpose()?.as_ref(), change.clone());
+            if only.is_some() && old.as_ref().map(|row| row.epoch) != only {
+                return Ok(None);
+            }
+            let known = match &old {
+                Some(row) => {
+                    self.opened(codec::open_user(&self.keys, &name, key, &row.sealed)).await?
+                }
+                None => None,
+            };
+            let record = UserRecord::new(key, known.as_ref(), change.clone());
             let row = UserRow {
                 epoch: old.as_ref().map_or_else(super::random, |row| row.epoch),
                 version: super::random(),
@@ -206,7 +261,7 @@ impl Inner {
                 let epoch = Epoch { user: row.epoch, account };
                 let until = self.copies_until(self.clock.now());
                 let copy = self.copies.keep_user(&name, key, epoch, record, until, mark);
-                return Ok(copy.slot().clone());
+                return Ok(Some(copy.slot().clone()));
             }
         }
         let why = format!("others changed it {MOST_TRIES} times in between");
@@ -225,6 +280,10 @@ fn name_of(key: &UserKey) -> String {
 impl Store for DurableStore {
     fn lifetimes(&self) -> Lifetimes {
         self.0.lifetimes
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.0.compare_keys().await.map(drop)
     }
 
     fn peek(&self, id: SessionId) -> Lookup {
@@ -248,7 +307,8 @@ impl Store for DurableStore {
             inner.copies.end(&Ended::Session(handle));
             return Ok(None);
         };
-        let known = codec::open_session(&inner.keys, &handle.to_string(), &kept.sealed)?;
+        let known = codec::open_session(&inner.keys, &handle.to_string(), &kept.sealed);
+        let Some(known) = inner.opened(known).await? else { return Ok(None) };
         let Some(user) = inner.fetch_user(&known.user).await? else { return Ok(None) };
         let session = inner.restore(id, &known, kept.left, &user);
         let now = inner.clock.now();
@@ -281,9 +341,8 @@ impl Store for DurableStore {
     }
 
     async fn remove_by_handle(&self, handle: Handle) -> Result<bool, StoreError> {
-        let was_there = self.0.records().remove_session(handle).await?;
-        self.0.copies.end(&Ended::Session(handle));
-        Ok(was_there)
+        let _ending = self.0.copies.ending(Ended::Session(handle));
+        self.0.records().remove_session(handle).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<SessionPage, StoreError> {
@@ -294,7 +353,8 @@ impl Store for DurableStore {
             let records = inner.records().sessions(page.next.as_deref(), query.limit).await?;
             read += records.sessions.len().max(1);
             for (handle, kept) in records.sessions {
-                let known = codec::open_session(&inner.keys, &handle.to_string(), &kept.sealed)?;
+                let known = codec::open_session(&inner.keys, &handle.to_string(), &kept.sealed);
+                let Some(known) = inner.opened(known).await? else { continue };
                 if !query.asks_for(&known.user) {
                     continue;
                 }
@@ -322,27 +382,30 @@ impl Store for DurableStore {
         key: UserKey,
         change: UserChange,
     ) -> Result<Arc<UserSlot>, StoreError> {
-        self.0.change_user(&key, &change).await
+        let slot = self.0.change_user(&key, &change, None).await?;
+        slot.ok_or_else(|| StoreError::new("change a user", "it has vanished"))
+    }
+
+    async fn change_user(&self, user: &UserSlot, change: UserChange) -> Result<bool, StoreError> {
+        let only = Some(user.epoch().user);
+        Ok(self.0.change_user(user.key(), &change, only).await?.is_some())
     }
 
     async fn remove_all_of(&self, key: &UserKey) -> Result<(), StoreError> {
         let name = name_of(key);
-        self.0.records().set_user_epoch(&name, super::random()).await?;
-        self.0.copies.end(&Ended::User(name));
-        Ok(())
+        let _ending = self.0.copies.ending(Ended::User(name.clone()));
+        self.0.records().set_user_epoch(&name, super::random()).await
     }
 
     async fn remove_user(&self, key: &UserKey) -> Result<(), StoreError> {
         let name = name_of(key);
-        self.0.records().remove_user(&name).await?;
-        self.0.copies.end(&Ended::User(name));
-        Ok(())
+        let _ending = self.0.copies.ending(Ended::User(name.clone()));
+        self.0.records().remove_user(&name).await
     }
 
     async fn remove_all_of_account(&self, appid: &AppId) -> Result<(), StoreError> {
-        self.0.records().set_account_epoch(appid.as_str(), super::random()).await?;
-        self.0.copies.end(&Ended::Account);
-        Ok(())
+        let _ending = self.0.copies.ending(Ended::Account);
+        self.0.records().set_account_epoch(appid.as_str(), super::random()).await
     }
 
     async fn claim(&self, once: &OneUse, life: Duration) -> Result<bool, StoreError> {
@@ -361,11 +424,10 @@ impl Store for DurableStore {
     }
 
     async fn outcome(&self, once: &OneUse) -> Result<Option<Vec<u8>>, StoreError> {
-        let sealed = self.0.records().outcome(once.as_str()).await?;
-        let open = |sealed: Vec<u8>| {
-            codec::open_bytes(&self.0.keys, Purpose::StoredOutcome, once.as_str(), &sealed)
-        };
-        sealed.map(open).transpose()
+        let once = once.as_str();
+        let Some(sealed) = self.0.records().outcome(once).await? else { return Ok(None) };
+        let outcome = codec::open_bytes(&self.0.keys, Purpose::StoredOutcome, once, &sealed);
+        self.0.opened(outcome).await
     }
 
     async fn lease(&self, work: &Work, life: Duration) -> Result<Option<Lease>, StoreError> {
@@ -383,11 +445,10 @@ impl Store for DurableStore {
         if self.load(id).await?.is_none() {
             return Ok(None);
         }
-        let sealed = self.0.records().app_data(handle).await?;
-        let open = |sealed: Vec<u8>| {
-            codec::open_bytes(&self.0.keys, Purpose::StoredAppData, &handle.to_string(), &sealed)
-        };
-        Ok(sealed.map(open).transpose()?.map(Into::into))
+        let Some(sealed) = self.0.records().app_data(handle).await? else { return Ok(None) };
+        let (keys, name) = (&self.0.keys, handle.to_string());
+        let data = codec::open_bytes(keys, Purpose::StoredAppData, &name, &sealed);
+        Ok(self.0.opened(data).await?.map(Into::into))
     }
 
     async fn save_app_data(&self, id: SessionId, data: Arc<[u8]>) -> Result<bool, StoreError> {

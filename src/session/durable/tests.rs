@@ -370,6 +370,7 @@ async fn who_is_signed_in_goes_on_while_nothing_can_be_written() {
     let refused = twins.stores[0].put_user(alice(), UserChange::default()).await;
     assert!(refused.is_err());
     twins.records.is_read_only.store(false, Ordering::SeqCst);
+    twins.records.clock.advance(NOTES_PAUSE);
     assert!(twins.loads(id).await, "and is noted now");
     twins.records.clock.advance(Duration::from_secs(20 * 60 * 60));
     assert!(twins.loads(id).await);
@@ -384,7 +385,29 @@ async fn c42_a_wrong_key_ring_is_an_error_and_signs_nobody_out() {
     let error = stranger.load(id).await.unwrap_err().to_string();
     assert!(error.contains("key file"), "{error}");
     assert!(stranger.put_user(alice(), UserChange::default()).await.is_err());
+    assert!(stranger.check().await.is_err());
+    twins.stores[0].check().await.unwrap();
     assert!(twins.loads(id).await);
+}
+
+#[tokio::test]
+async fn what_a_dropped_key_has_sealed_counts_for_nothing_and_can_be_made_anew() {
+    let twins = Twins::new();
+    let id = twins.sign_in().await;
+    let old = KeyRing::random();
+    old.replace_with(&twins.keys);
+    // The next key seals, and the old one opens.
+    twins.keys.replace_with(&KeyRing::random().followed_by(old.clone()));
+    assert!(twins.loads(id).await);
+    let stays = twins.sign_in().await;
+    let only_new = KeyRing::random();
+    only_new.replace_with(&twins.keys);
+    twins.keys.replace_with(&only_new.without(&old));
+    assert!(!twins.loads(id).await, "it was sealed with the dropped key");
+    assert!(twins.loads(stays).await, "it was sealed with the next one");
+    let back = twins.sign_in().await;
+    assert!(twins.loads(back).await);
+    twins.stores[0].check().await.unwrap();
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn listen_once(
     ended(Ended::Account);
     hears.set(true);
     tracing::info!(redis = %at, "listening for the ends of sessions");
-    let broken = || Trouble::unreached(&at, "it has stopped to answer");
+    let broken = || Trouble::unreached(&at, "it has stopped answering");
     let mut beat = interval_at(Instant::now() + BEAT, BEAT);
     loop {
         let pong = async {

@@ -94,7 +94,10 @@ fn inside_a_script(detail: Option<&str>) -> Option<&'static str> {
 /// What an error of the server means for who runs it.
 fn said(code: &str) -> String {
     let known = match code {
-        "NOAUTH" => "wants a password: write it in the url, or give it apart from it",
+        "NOAUTH" => {
+            "wants a password: a gateway has it in session.store_password_file or in WXGATE_STORE_PASSWORD, and the user's \
+             name in the url"
+        }
         "WRONGPASS" => "does not accept the user name or the password",
         "NOPERM" => {
             "does not let this user do that: its acl has to allow the keys wxgate:*, the channel wxgate:ended and the \
@@ -114,6 +117,10 @@ fn said(code: &str) -> String {
             "takes no writes, since it has too few replicas for its min-replicas-to-write"
         }
         "WRONGTYPE" => "keeps something else under a key that begins with wxgate:",
+        "ERR" => {
+            "answers with an error: it may have no database of that number, be no sentinel where one is named, or be older \
+             than redis 6.2"
+        }
         _ => return format!("answers with the error {}", code.escape_default()),
     };
     known.to_owned()
@@ -139,7 +146,7 @@ mod tests {
     fn w10_what_a_server_repeats_of_a_command_is_not_told() {
         let at = Address { host: "h".into(), port: 1 };
         for (line, told) in [
-            ("ERR unknown command `HELLO`, with args beginning with: `planted`", "error ERR"),
+            ("ERR unknown command `HELLO`, with args beginning with: `planted`", "an error"),
             ("WRONGPASS invalid username-password pair planted", "the password"),
             ("PLANTEDCODE planted", "PLANTEDCODE"),
         ] {

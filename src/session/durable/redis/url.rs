@@ -197,7 +197,12 @@ impl Address {
             Some((host, "")) => (host, None),
             Some((host, port)) => {
                 let number = port.strip_prefix(':');
-                (host, Some(number.ok_or_else(|| RedisUrlError::Port(port.to_owned()))?))
+                (
+                    host,
+                    Some(number.ok_or_else(|| {
+                        RedisUrlError::Port("what follows the bracket".to_owned())
+                    })?),
+                )
             }
             None => match text.split_once(':') {
                 Some((host, port)) => (host, Some(port)),
@@ -210,7 +215,12 @@ impl Address {
         let number = port.map_or(Ok(default), str::parse);
         match number {
             Ok(port) if port != 0 => Ok(Self { host: host.into(), port }),
-            _ => Err(RedisUrlError::Port(port.unwrap_or_default().to_owned())),
+            // It may be a password that has lost its `@`.
+            _ => Err(RedisUrlError::Port(
+                port.filter(|port| port.bytes().all(|b| b.is_ascii_digit()))
+                    .unwrap_or("what follows the colon")
+                    .to_owned(),
+            )),
         }
     }
 
@@ -309,7 +319,7 @@ mod tests {
             ("redis://:6379", RedisUrlError::NoHost),
             ("redis+cluster://a,,b", RedisUrlError::NoHost),
             ("redis://a,b", RedisUrlError::OneHost),
-            ("redis://a:b", RedisUrlError::Port("b".to_owned())),
+            ("redis://a:b", RedisUrlError::Port("what follows the colon".to_owned())),
             ("redis://a:0", RedisUrlError::Port("0".to_owned())),
             ("redis://a:99999", RedisUrlError::Port("99999".to_owned())),
             ("redis://a/b", RedisUrlError::Database("b".to_owned())),
@@ -342,6 +352,8 @@ mod tests {
             "redis://:planted#7@a:1".to_owned(),
             "redis://:planted%@a".to_owned(),
             "redis://:planted@a:x".to_owned(),
+            "redis://u:planted".to_owned(),
+            "redis://[::1]planted".to_owned(),
         ] {
             let error = format!("{0} {0:?}", RedisUrl::parse(&wrong).unwrap_err());
             assert!(!error.contains("pla"), "{error}");
