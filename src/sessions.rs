@@ -164,6 +164,10 @@ impl Revoke {
                 cli::say(&format!("revoked {count} of the user's sessions, which is all"));
                 Ok(())
             }
+            (None, Some(_)) if revoked["openid"].is_string() => {
+                cli::say("revoked all of the user's sessions");
+                Ok(())
+            }
             (None, Some(appid)) => {
                 cli::say(&format!("revoked all sessions of the account {appid}"));
                 Ok(())

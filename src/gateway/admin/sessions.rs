@@ -27,6 +27,8 @@ use crate::{
 /// What is sent here has two short fields.
 const LARGEST_BODY: usize = 8 * 1024;
 const LONGEST_BODY: Duration = Duration::from_secs(15);
+/// How long it may take to find out how many sessions a user has.
+const LONGEST_COUNT: Duration = Duration::from_secs(1);
 const USUAL_PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
 
@@ -208,7 +210,22 @@ impl Sessions {
     }
 
     async fn revoke_user(&self, key: UserKey) -> Result<Value, Problem> {
-        let store = self.desk.store();
+        // How many they were is good to know. To end them it is not needed, and of many people's it may take long to tell.
+        let count = time::timeout(LONGEST_COUNT, self.count(&key)).await.ok().and_then(Result::ok);
+        let (desk, user) = (self.desk.clone(), key.clone());
+        // Whoever has asked for it may not wait for the answer.
+        let ending = tokio::spawn(async move { desk.store().remove_all_of(&user).await });
+        let ended = ending.await.unwrap_or_else(|error| {
+            Err(StoreError::new("end a user's sessions", error.to_string()))
+        });
+        ended.map_err(|error| self.down(&error))?;
+        let user = self.desk.name_in_log(&key);
+        tracing::info!(user, sessions = count, "all sessions of a user were revoked");
+        let UserKey { appid, openid } = &key;
+        Ok(json!({ "appid": appid.as_str(), "openid": openid.as_str(), "sessions": count }))
+    }
+
+    async fn count(&self, key: &UserKey) -> Result<usize, StoreError> {
         let mut query = ListQuery {
             appid: Some(key.appid.clone()),
             openid: Some(key.openid.clone()),
@@ -217,19 +234,13 @@ impl Sessions {
         };
         let mut count = 0;
         loop {
-            let page = store.list(&query).await.map_err(|error| self.down(&error))?;
+            let page = self.desk.store().list(&query).await?;
             count += page.sessions.len();
             query.after = page.next;
             if query.after.is_none() {
-                break;
+                return Ok(count);
             }
         }
-        // Whatever the count: one that has begun since then is meant as well.
-        store.remove_all_of(&key).await.map_err(|error| self.down(&error))?;
-        let user = self.desk.name_in_log(&key);
-        tracing::info!(user, sessions = count, "all sessions of a user were revoked");
-        let UserKey { appid, openid } = &key;
-        Ok(json!({ "appid": appid.as_str(), "openid": openid.as_str(), "sessions": count }))
     }
 
     async fn revoke_account(&self, account: &str) -> Result<Value, Problem> {
