@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, Subcommand};
 use wxgate::{
     clock::{Clock, SystemClock, Timestamp},
-    session::{KeyFile, KeyInfo, KeyRole},
+    session::{KeyFile, KeyInfo, KeyRole, Rotated},
 };
 
 use super::{Stop, cli};
@@ -55,10 +55,14 @@ pub(crate) fn run(arguments: &KeysArgs) -> Result<(), Stop> {
         What::New { file } => made(file, &KeyFile::create(file, now).map_err(Stop::usage)?),
         What::Rotate { file, drop_older_than } => {
             let rotated = KeyFile::rotate(file, now, *drop_older_than).map_err(Stop::usage)?;
-            let mut text = changed(file, &rotated.keys, rotated.took_over);
-            for key in rotated.dropped {
-                write!(text, "\n{} is gone, and what it has sealed with it", key.id)
-                    .expect("text can be written to");
+            let mut text = changed(file, &rotated);
+            for key in &rotated.dropped {
+                write!(
+                    text,
+                    "\n{} is gone: who was last here while it sealed signs in again",
+                    key.id
+                )
+                .expect("text can be written to");
             }
             text
         }
@@ -79,12 +83,15 @@ fn made(file: &Path, keys: &KeyFile) -> String {
     )
 }
 
-fn changed(file: &Path, keys: &KeyFile, took_over: bool) -> String {
+fn changed(file: &Path, rotated: &Rotated) -> String {
+    let Rotated { keys, dropped, took_over } = rotated;
     let file = file.display();
-    let what = if took_over {
-        "Nobody is signed out."
-    } else {
-        "There was no next key, so the old one goes on sealing until the next rotation."
+    let what = match (took_over, dropped.is_empty()) {
+        (false, _) => {
+            "There was no next key, so the old one goes on sealing until the next rotation."
+        }
+        (true, true) => "Nobody is signed out.",
+        (true, false) => "The next key seals.",
     };
     format!(
         "{}\n\n\

@@ -175,7 +175,7 @@ impl Facade {
         let sealed = self.open(Purpose::ClientCode, client, &code);
         let sealed = sealed.ok_or(refuse(40029, "invalid code"))?;
         let once = OneUse::sealed("client-code", &code);
-        if !self.gate.store().claim(&once, CODE_LIFE).await? {
+        if !self.gate.store().claim(&once, 2 * CODE_LIFE).await? {
             return Err(refuse(40163, "code been used"));
         }
         if sealed.ends_at <= self.gate.now() {

@@ -174,7 +174,7 @@ impl fmt::Display for ReloadError {
             }
             Self::ForeignKeys => f.write_str(
                 "session.key_file: the key that seals at present is not in the file, so everybody would be signed out: \
-                 put it back from a backup or another machine; if that is meant, restart",
+                 put it back from a backup or another machine; if it is lost, stop, empty the store, and start again",
             ),
             Self::Unusable(error) => error.fmt(f),
             Self::NoConfiguration => {

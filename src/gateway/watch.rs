@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -52,7 +53,7 @@ impl WatchedFiles {
         Ok(Self { seen: fingerprint(&files), files, event, _watcher: watcher })
     }
 
-    /// Waits until one of the files has other content than when this was last asked.
+    /// Waits until one of the files has other content, or another mode, than when this was last asked.
     pub async fn changed(&mut self) {
         loop {
             self.event.notified().await;
@@ -82,6 +83,8 @@ fn fingerprint(files: &BTreeSet<PathBuf>) -> [u8; 32] {
         // A file that cannot be read differs from one that is empty.
         let content = fs::read(file).map(Sha256::digest);
         all.update(content.map_or([0; 32], Into::into));
+        // A file with keys is not taken as long as others may read it.
+        all.update(fs::metadata(file).map_or(0, |it| it.mode()).to_be_bytes());
     };
     for file in files {
         match fs::read_dir(file) {
@@ -99,6 +102,8 @@ fn fingerprint(files: &BTreeSet<PathBuf>) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[tokio::test]
@@ -120,6 +125,8 @@ mod tests {
         fs::write(&next, "three").unwrap();
         fs::rename(&next, &file).unwrap();
         time::timeout(limit, files.changed()).await.expect("replaced");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        time::timeout(limit, files.changed()).await.expect("closed to others");
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -229,7 +229,11 @@ impl Gate {
                     Standing::Wait(wait) => wait,
                 },
                 Err(error) => {
-                    return Attended::Answer(self.respond(self.store_down(&error), head));
+                    let reply = self.store_down(&error);
+                    let asks_who_it_is =
+                        Endpoint::named_by(full_uri(head).path()) == Some(Endpoint::Me);
+                    let reply = if asks_who_it_is { reply.for_programs() } else { reply };
+                    return Attended::Answer(self.respond(reply, head));
                 }
             },
             wait => wait,

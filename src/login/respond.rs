@@ -97,6 +97,16 @@ impl Reply {
         Self::new(Say::Text(text))
     }
 
+    /// The same for a program, whatever it says that it takes.
+    pub(crate) fn for_programs(self) -> Self {
+        match self.say {
+            Say::Page(page) => {
+                Self { say: Say::Json(page.status(), word_of(&page)), cookies: self.cookies }
+            }
+            _ => self,
+        }
+    }
+
     fn new(say: Say) -> Self {
         Self { say, cookies: Vec::new() }
     }
@@ -147,10 +157,7 @@ impl Reply {
                 }
                 response
             }
-            Say::Page(page) => {
-                let word = serde_json::json!({ "error": page.code() });
-                json(page.status(), word.to_string().into_bytes())
-            }
+            Say::Page(page) => json(page.status(), word_of(&page)),
         };
         let own = response.headers_mut();
         for cookie in self.cookies {
@@ -294,4 +301,8 @@ fn bare(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     headers.insert(header::CACHE_CONTROL, KEEP_NOTHING);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     response
+}
+/// A page in one word.
+fn word_of(page: &Page) -> Vec<u8> {
+    serde_json::json!({ "error": page.code() }).to_string().into_bytes()
 }

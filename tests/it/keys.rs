@@ -96,7 +96,7 @@ async fn keys_are_made_rotated_and_listed_word_by_word() {
     let kept = said(&folder, &["rotate", FILE]).await;
     assert!(ids(&folder).contains(a) && !kept.contains("is gone"), "{kept}");
     let dropped = said(&folder, &["rotate", FILE, "--drop-older-than", "60d"]).await;
-    let gone = format!("\n{a} is gone, and what it has sealed with it\n");
+    let gone = format!("\n{a} is gone: who was last here while it sealed signs in again\n");
     assert!(!ids(&folder).contains(a) && dropped.ends_with(&gone), "{dropped}");
 }
 
@@ -117,7 +117,7 @@ async fn c30_what_is_no_key_file_is_an_error_and_stays_as_it_is() {
             "is there already, and is left as it is; `wxgate keys rotate wxgate.keys`",
         ),
         (&["new", "nowhere/x.keys"], "nowhere/x.keys cannot be written: No such file"),
-        (&["list", "none.keys"], "none.keys is missing: make one with `wxgate keys new none.keys`"),
+        (&["list", "none.keys"], "none.keys is missing: put it back if it was there, "),
         (&["rotate", "none.keys"], "none.keys is missing"),
         (&["list", FILE], "wxgate.keys, line 1: the date behind the key is missing"),
         (&["rotate", FILE], "line 1: the date behind the key is missing"),

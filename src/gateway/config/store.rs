@@ -2,6 +2,8 @@
 
 use std::{
     ffi::OsString,
+    fs::{self, File},
+    io::Read,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -219,15 +221,39 @@ fn keys_beside(store: &Path, file: &Path) -> Result<Option<KeyFile>, String> {
     match KeyFile::read(file) {
         Ok(keys) => Ok(Some(keys)),
         // New ones would open nothing of what is there.
-        Err(error) if error.is_missing() && store.exists() => Err(format!(
+        Err(error) if error.is_missing() && is_store(store) => Err(format!(
             "what is kept in {} is sealed with the keys of {}, which is missing: put it back from a backup. If it is \
-             lost, nobody can stay signed in: remove both, and both are made anew",
+             lost, nobody can stay signed in: move the store away, and both are made anew",
             quoted(&store.display().to_string()),
             quoted(&file.display().to_string())
+        )),
+        Err(error) if error.is_missing() && store.exists() => Err(format!(
+            "{} is there, and no store of wxgate: give another path, or move it away",
+            quoted(&store.display().to_string())
+        )),
+        Err(error) if error.is_missing() && !folder_of(store).is_dir() => Err(format!(
+            "the folder of the store {} does not exist: make it",
+            quoted(&store.display().to_string())
         )),
         Err(error) if error.is_missing() => Ok(None),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Whether it is a database. What it is one of is seen when it is opened.
+fn is_store(path: &Path) -> bool {
+    const HEADER: &[u8] = b"SQLite format 3\0";
+    let mut head = [0; HEADER.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    // One that is empty is a store whose first start was cut short.
+    read.map_or_else(
+        |_| fs::metadata(path).is_ok_and(|it| it.is_file() && it.len() == 0),
+        |()| head == HEADER,
+    )
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn refuse_file(section: &Section<'_>, given: &Given<PathBuf>, why: &str) {
