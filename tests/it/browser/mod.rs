@@ -326,8 +326,16 @@ impl Chromedriver {
         // Not in the target directory: the path of a socket must be short.
         let folder = env::temp_dir().join(format!("wxgate-browser-{}-{count}", process::id()));
         fs::create_dir(&folder).expect("the name is free");
+        // It takes a free port of one family of addresses, and ends where another program has it in the other one.
+        let started = (0..5).find_map(|_| Self::run(&folder));
+        let (child, port) = started.expect("chromedriver says where it listens");
+        Self { child, port, folder }
+    }
+
+    /// Runs it, and waits until it says on which port. None where it ends before that.
+    fn run(folder: &Path) -> Option<(Child, u16)> {
         let mut child = Command::new(CHROMEDRIVER)
-            .env("TMPDIR", &folder)
+            .env("TMPDIR", folder)
             .args(["--port=0", "--log-level=SEVERE"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -339,7 +347,11 @@ impl Chromedriver {
             let (_, port) = line.split_once("started successfully on port ")?;
             port.trim_end_matches('.').parse().ok()
         });
-        Self { child, port: port.expect("chromedriver says where it listens"), folder }
+        if port.is_none() {
+            child.kill().ok();
+            child.wait().ok();
+        }
+        Some((child, port?))
     }
 
     /// Closes the browser.
