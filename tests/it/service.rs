@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -147,17 +150,31 @@ async fn over_http2(addr: SocketAddr) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_loses_no_request_over_http2() {
-    let (sim, one) = (Simulator::start().await, app("a").await);
+    let sim = Simulator::start().await;
+    let asked = Arc::<AtomicUsize>::default();
+    let counted = asked.clone();
+    let app = Router::new().fallback(async move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        "a /load"
+    });
+    let one = world::serve(app).await;
     let process = Process::start_quietly(Folder::new(), |addr| text(&sim, addr, one, 0)).await;
     let clients: Vec<_> = (0..20).map(|_| tokio::spawn(over_http2(process.addr))).collect();
     let load = Load::start(process.addr, 1);
     load.answers(500).await;
     process.signal("TERM").await;
+    let mut answered = 0;
     for client in clients {
-        assert!(client.await.unwrap() > 1);
+        let answers = client.await.unwrap();
+        assert!(answers > 1);
+        answered += answers;
     }
-    assert_eq!(*load.ended(false).await.failed.lock().unwrap(), Vec::<String>::new());
+    let tally = load.ended(false).await;
+    assert_eq!(*tally.failed.lock().unwrap(), Vec::<String>::new());
     assert_eq!(process.ended().await.0, Some(0));
+    // Whatever came as far as the app was answered, so what was said goodbye to had never been taken.
+    answered += tally.answered.load(Ordering::SeqCst);
+    assert_eq!(asked.load(Ordering::SeqCst), answered);
 }
 
 /// Takes a socket and becomes the command with it, as systemd does.

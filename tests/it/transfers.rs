@@ -42,7 +42,7 @@ const GIB: u64 = 1024 * MIB;
 /// The most memory that a gateway may ever have had, in KiB.
 const MOST_MEMORY: u64 = 40 * 1024;
 /// How much more it may have than at rest, in KiB, while eight readers keep it from passing on a gibibyte each.
-const MOST_GROWTH: u64 = 24 * 1024;
+const MOST_GROWTH: u64 = 12 * 1024;
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
