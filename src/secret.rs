@@ -63,6 +63,22 @@ secret_string! {
 }
 
 secret_string! {
+    /// The `access_token` of an account itself, good for two hours. Not a user's `access_token`.
+    ServerToken
+}
+
+secret_string! {
+    /// The `jsapi_ticket` of an account, with which it signs its pages' use of the JS-SDK.
+    JsapiTicket
+}
+
+secret_string! {
+    /// The `session_key` of one user of one mini-program. It stays on the server: whoever has it can make up what the
+    /// mini-program's user data says.
+    SessionKey
+}
+
+secret_string! {
     /// The token of an account's message server (服务器配置), with which WeChat signs what it sends there.
     MessageToken
 }
@@ -157,11 +173,14 @@ mod tests {
     fn w10_a_secret_does_not_show_in_debug_output() {
         let planted = "planted-7c1f";
         let printed = format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             AppSecret::new(planted),
             Code::new(planted),
             UserToken::new(planted),
             RefreshToken::new(planted),
+            ServerToken::new(planted),
+            JsapiTicket::new(planted),
+            SessionKey::new(planted),
             MessageToken::new(planted),
             EncodingAesKey::new(planted),
             StorePassword::new(planted),
@@ -169,6 +188,7 @@ mod tests {
         assert_eq!(
             printed,
             "AppSecret([redacted]) Code([redacted]) UserToken([redacted]) RefreshToken([redacted]) \
+             ServerToken([redacted]) JsapiTicket([redacted]) SessionKey([redacted]) \
              MessageToken([redacted]) EncodingAesKey([redacted]) StorePassword([redacted])"
         );
         assert_eq!(Code::new(planted).expose(), planted);

@@ -34,7 +34,7 @@ pub(super) fn begin(
     start: Start<'_>,
 ) -> Reply {
     let scope = match gate.account().kind() {
-        AccountKind::OfficialAccount => scope,
+        AccountKind::OfficialAccount | AccountKind::MiniProgram | AccountKind::Wecom => scope,
         AccountKind::Website => Scope::Login,
     };
     let fits = |target: &ReturnTo| !is_too_far(gate, target);

@@ -18,7 +18,7 @@ const LONGEST_STATE: usize = 128;
 ///
 /// WeChat checks the order of the parameters, so the URL is put together by hand:
 /// `appid, redirect_uri, response_type, scope, state`, then the optional ones, then `#wechat_redirect`.
-/// A website application's address (`qrconnect`) comes out of the same builder.
+/// A website application's address (`qrconnect`) and those of a WeCom corp come out of the same builder.
 #[derive(Clone, Copy, Debug)]
 pub struct AuthorizeUrl<'a> {
     account: &'a Account,
@@ -28,6 +28,7 @@ pub struct AuthorizeUrl<'a> {
     force_popup: bool,
     connect_redirect: bool,
     lang: Option<Lang>,
+    desktop: bool,
 }
 
 impl<'a> AuthorizeUrl<'a> {
@@ -41,6 +42,7 @@ impl<'a> AuthorizeUrl<'a> {
             force_popup: false,
             connect_redirect: false,
             lang: None,
+            desktop: false,
         }
     }
 
@@ -63,23 +65,41 @@ impl<'a> AuthorizeUrl<'a> {
         self
     }
 
-    /// The URL.
+    /// The page with the code to scan, for a browser outside of WeCom. WeCom corps only, with the scope `snsapi_base`, and
+    /// the app's `agentid` is needed.
+    pub fn desktop(mut self) -> Self {
+        self.desktop = true;
+        self
+    }
+
+    /// The URL. At a WeCom corp [`Scope::Userinfo`] is written as its `snsapi_privateinfo`, which the app's `agentid` is
+    /// needed for.
     ///
     /// # Errors
     /// When WeChat would show an error page instead of sending the user back.
     pub fn build(self, endpoints: &Endpoints) -> Result<String, InvalidAuthorizeUrl> {
         self.check()?;
-        let page = match self.account.kind() {
-            AccountKind::OfficialAccount => "/connect/oauth2/authorize",
+        let Self { account, state, .. } = self;
+        let (appid, agentid) = (account.appid(), account.agentid());
+        let back = utf8_percent_encode(self.redirect_uri, COMPONENT);
+        if let (true, Some(agentid)) = (self.desktop, agentid) {
+            let desktop = endpoints.wecom_desktop();
+            return Ok(format!(
+                "{desktop}/wwlogin/sso/login?login_type=CorpApp&appid={appid}&agentid={agentid}\
+                 &redirect_uri={back}&state={state}"
+            ));
+        }
+        let page = match account.kind() {
             AccountKind::Website => "/connect/qrconnect",
+            _ => "/connect/oauth2/authorize",
         };
+        let scope = match (account.kind(), self.scope) {
+            (AccountKind::Wecom, Scope::Userinfo) => "snsapi_privateinfo",
+            (_, scope) => scope.as_str(),
+        };
+        let open = endpoints.open();
         let mut url = format!(
-            "{}{page}?appid={}&redirect_uri={}&response_type=code&scope={}&state={}",
-            endpoints.open(),
-            self.account.appid(),
-            utf8_percent_encode(self.redirect_uri, COMPONENT),
-            self.scope.as_str(),
-            self.state,
+            "{open}{page}?appid={appid}&redirect_uri={back}&response_type=code&scope={scope}&state={state}"
         );
         if self.force_popup {
             url.push_str("&forcePopup=true");
@@ -89,6 +109,10 @@ impl<'a> AuthorizeUrl<'a> {
         }
         if let Some(lang) = self.lang {
             url.push_str(if lang == Lang::En { "&lang=en" } else { "&lang=cn" });
+        }
+        if let Some(agentid) = agentid {
+            url.push_str("&agentid=");
+            url.push_str(&agentid.to_string());
         }
         url.push_str("#wechat_redirect");
         Ok(url)
@@ -111,14 +135,27 @@ impl<'a> AuthorizeUrl<'a> {
             return Err(InvalidAuthorizeUrl::RedirectUri);
         }
         let kind = self.account.kind();
-        if (self.scope == Scope::Login) != (kind == AccountKind::Website) {
+        let is_for_kind = match kind {
+            AccountKind::Wecom if self.desktop => self.scope == Scope::Base,
+            AccountKind::OfficialAccount | AccountKind::Wecom => self.scope != Scope::Login,
+            AccountKind::Website => self.scope == Scope::Login,
+            AccountKind::MiniProgram => false,
+        };
+        if !is_for_kind {
             return Err(InvalidAuthorizeUrl::Scope(self.scope, kind));
         }
-        if kind == AccountKind::Website && (self.force_popup || self.connect_redirect) {
+        if kind != AccountKind::OfficialAccount && (self.force_popup || self.connect_redirect) {
             return Err(InvalidAuthorizeUrl::Option("forcePopup and connect_redirect", kind));
         }
-        if kind == AccountKind::OfficialAccount && self.lang.is_some() {
+        if kind != AccountKind::Website && self.lang.is_some() {
             return Err(InvalidAuthorizeUrl::Option("lang", kind));
+        }
+        if kind != AccountKind::Wecom && self.desktop {
+            return Err(InvalidAuthorizeUrl::Option("the page for a desktop", kind));
+        }
+        let asks_app = kind == AccountKind::Wecom && (self.desktop || self.scope != Scope::Base);
+        if asks_app && self.account.agentid().is_none() {
+            return Err(InvalidAuthorizeUrl::Agentid);
         }
         Ok(())
     }
@@ -142,9 +179,14 @@ pub enum InvalidAuthorizeUrl {
     /// WeChat's page errors 10005 and 10016.
     #[error("the scope {scope} is not for an account of the kind {kind:?}", scope = .0.as_str(), kind = .1)]
     Scope(Scope, AccountKind),
-    /// A parameter of the other kind of account.
+    /// A parameter of another kind of account.
     #[error("{0} is not for an account of the kind {1:?}")]
     Option(&'static str, AccountKind),
+    /// WeCom would tell no more than the userid, or show an error.
+    #[error(
+        "the agentid of the WeCom app is needed for names and avatars, and for the page for a desktop"
+    )]
+    Agentid,
 }
 
 #[cfg(test)]
@@ -200,6 +242,55 @@ mod tests {
              &redirect_uri=https%3A%2F%2Fh5.example.com%2F&response_type=code&scope=snsapi_login\
              &state=a1B2c3&lang=en#wechat_redirect"
         );
+    }
+
+    #[test]
+    fn w12_a_wecom_corp_s_app_stands_before_the_fragment() {
+        let corp =
+            |agentid| Account::wecom("ww0123456789abcdef", agentid, AppSecret::new("s")).unwrap();
+        let (app, no_app) = (corp(Some(1_000_002)), corp(None));
+        let url = |account, scope| {
+            AuthorizeUrl::new(account, "https://h5.example.com/", scope, STATE)
+                .build(&Endpoints::default())
+        };
+        let silent = "https://open.weixin.qq.com/connect/oauth2/authorize?appid=ww0123456789abcdef\
+             &redirect_uri=https%3A%2F%2Fh5.example.com%2F&response_type=code&scope=snsapi_base\
+             &state=a1B2c3&agentid=1000002#wechat_redirect";
+        assert_eq!(url(&app, Scope::Base).unwrap(), silent);
+        assert_eq!(url(&no_app, Scope::Base).unwrap(), silent.replace("&agentid=1000002", ""));
+        let full = silent.replace("snsapi_base", "snsapi_privateinfo");
+        assert_eq!(url(&app, Scope::Userinfo).unwrap(), full);
+        assert_eq!(url(&no_app, Scope::Userinfo), Err(InvalidAuthorizeUrl::Agentid));
+        assert!(matches!(url(&app, Scope::Login), Err(InvalidAuthorizeUrl::Scope(..))));
+    }
+
+    #[test]
+    fn a_wecom_corp_s_people_on_a_desktop_scan_a_code() {
+        let corp =
+            |agentid| Account::wecom("ww0123456789abcdef", agentid, AppSecret::new("s")).unwrap();
+        let url = |account: &Account, scope| {
+            AuthorizeUrl::new(account, BACK, scope, STATE).desktop().build(&Endpoints::default())
+        };
+        assert_eq!(
+            url(&corp(Some(1_000_002)), Scope::Base).unwrap(),
+            "https://login.work.weixin.qq.com/wwlogin/sso/login?login_type=CorpApp\
+             &appid=ww0123456789abcdef&agentid=1000002\
+             &redirect_uri=https%3A%2F%2Fh5.example.com%2F_wx%2Fcallback%3Fa%3D1%26%E5%90%8D%3D%C3%A9\
+             &state=a1B2c3"
+        );
+        assert_eq!(url(&corp(None), Scope::Base), Err(InvalidAuthorizeUrl::Agentid));
+        let userinfo = url(&corp(Some(1)), Scope::Userinfo);
+        assert!(matches!(userinfo, Err(InvalidAuthorizeUrl::Scope(..))));
+        assert!(matches!(url(&official(), Scope::Base), Err(InvalidAuthorizeUrl::Option(..))));
+    }
+
+    #[test]
+    fn a_mini_program_has_no_page_to_send_people_to() {
+        let account = Account::mini_program("wx0123456789abcdef", AppSecret::new("s")).unwrap();
+        for scope in [Scope::Base, Scope::Userinfo, Scope::Login] {
+            let url = AuthorizeUrl::new(&account, BACK, scope, STATE).build(&Endpoints::default());
+            assert!(matches!(url, Err(InvalidAuthorizeUrl::Scope(..))));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The four `/sns` calls over HTTP, with the limits that keep a single-use code single-use.
+//! Calls over HTTP: those of a user's login, and the limits that keep a single-use code single-use.
 
 use std::{
     sync::{
@@ -12,11 +12,13 @@ use reqwest::Response;
 
 use super::{
     endpoints::Endpoints,
-    error::{AnswerFault, Call, Error, Kind, Reaction},
+    errcode::{ErrCode, Reaction},
+    error::{AnswerFault, Call, Error, Kind},
     types::{Account, Grant, Lang, OpenId, Userinfo},
-    wire::Answer,
+    wire::{Answer, Failed},
 };
 use crate::{
+    origin::Origin,
     secret::{Code, RefreshToken, UserToken},
     trust,
 };
@@ -133,8 +135,9 @@ impl Client {
             ("code", code.expose()),
             ("grant_type", "authorization_code"),
         ];
-        let answer = self.call(Call::Exchange, "/sns/oauth2/access_token", &query).await;
-        answer.and_then(|answer| answer.grant().map_err(|kind| Error::new(Call::Exchange, kind)))
+        let call = Call::Exchange;
+        let answer = self.call(Ask::get(call, "/sns/oauth2/access_token", &query)).await?;
+        answer.grant().map_err(|kind| Error::new(call, kind))
     }
 
     /// Exchanges a refresh token for a fresh access token. A busy platform is asked again, see [`Backoff`].
@@ -144,8 +147,9 @@ impl Client {
             ("grant_type", "refresh_token"),
             ("refresh_token", token.expose()),
         ];
-        let answer = self.patient_call(Call::Refresh, "/sns/oauth2/refresh_token", &query).await;
-        answer.and_then(|answer| answer.grant().map_err(|kind| Error::new(Call::Refresh, kind)))
+        let call = Call::Refresh;
+        let answer = self.patient_call(Ask::get(call, "/sns/oauth2/refresh_token", &query)).await?;
+        answer.grant().map_err(|kind| Error::new(call, kind))
     }
 
     /// Fetches the user's nickname and avatar. A busy platform is asked again, see [`Backoff`].
@@ -163,7 +167,7 @@ impl Client {
             ("openid", openid.as_str()),
             ("lang", lang.as_str()),
         ];
-        let answer = self.patient_call(Call::Userinfo, "/sns/userinfo", &query).await?;
+        let answer = self.patient_call(Ask::get(Call::Userinfo, "/sns/userinfo", &query)).await?;
         let fail = |kind| Error::new(Call::Userinfo, kind);
         let user = answer.userinfo().map_err(fail)?;
         if user.openid != *openid {
@@ -175,7 +179,7 @@ impl Client {
     /// Whether an access token is still good for this user.
     pub async fn auth(&self, token: &UserToken, openid: &OpenId) -> Result<bool, Error> {
         let query = [("access_token", token.expose()), ("openid", openid.as_str())];
-        match self.patient_call(Call::Auth, "/sns/auth", &query).await {
+        match self.patient_call(Ask::get(Call::Auth, "/sns/auth", &query)).await {
             Ok(_) => Ok(true),
             Err(error) => match error.kind() {
                 Kind::Refused(code, _) if code.is_dead_token() => Ok(false),
@@ -184,18 +188,14 @@ impl Client {
         }
     }
 
-    async fn patient_call(
-        &self,
-        call: Call,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<Answer, Error> {
+    /// A call that is repeated, see [`Backoff`], where WeChat was too busy. Not for what burns a code.
+    pub(super) async fn patient_call(&self, ask: Ask<'_>) -> Result<Answer, Error> {
         let mut pause = self.backoff.first;
         let mut tries = 1;
         loop {
-            match self.call(call, path, query).await {
+            match self.call(ask).await {
                 Err(error) if tries < self.backoff.tries && is_busy(&error) => {
-                    tracing::debug!(%call, tries, %error, "asking again");
+                    tracing::debug!(call = %ask.call, tries, %error, "asking again");
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                     tries += 1;
@@ -206,26 +206,82 @@ impl Client {
     }
 
     /// One call, on the first host that can be connected to.
-    async fn call(&self, call: Call, path: &str, query: &[(&str, &str)]) -> Result<Answer, Error> {
-        let hosts = self.endpoints.api();
-        let preferred = self.preferred.load(Ordering::Relaxed);
+    pub(super) async fn call(&self, ask: Ask<'_>) -> Result<Answer, Error> {
+        let Ask { call, platform, path, query, json } = ask;
+        let (hosts, preferred) = self.hosts(platform);
+        let first = preferred.map_or(0, |index| index.load(Ordering::Relaxed));
         for turn in 0..hosts.len() {
-            let index = (preferred + turn) % hosts.len();
-            let url = url::Url::parse_with_params(&format!("{}{path}", hosts[index]), query)
+            let index = (first + turn) % hosts.len();
+            let mut url = url::Url::parse(&format!("{}{path}", hosts[index]))
                 .expect("an endpoint is a checked origin");
-            match self.http.get(url).send().await {
+            if !query.is_empty() {
+                url.query_pairs_mut().extend_pairs(query);
+            }
+            let request = match json {
+                None => self.http.get(url),
+                Some(body) => self
+                    .http
+                    .post(url)
+                    .header(http::header::CONTENT_TYPE, "application/json")
+                    .body(body.to_string()),
+            };
+            match request.send().await {
                 // Nothing was sent, so even a code is still good at the next host.
                 Err(error) if error.is_connect() => {
                     tracing::warn!(%call, host = %hosts[index], "host unreachable");
                 }
                 Err(_) => return Err(Error::new(call, Kind::Interrupted)),
                 Ok(response) => {
-                    self.preferred.store(index, Ordering::Relaxed);
-                    return read(response).await.map_err(|kind| Error::new(call, kind));
+                    if let Some(preferred) = preferred {
+                        preferred.store(index, Ordering::Relaxed);
+                    }
+                    let code = match platform {
+                        Platform::Wechat => ErrCode::new,
+                        Platform::Wecom => ErrCode::wecom,
+                    };
+                    return read(response, code).await.map_err(|failed| failed.of(call));
                 }
             }
         }
         Err(Error::new(call, Kind::Unreachable))
+    }
+
+    fn hosts(&self, platform: Platform) -> (&[Origin], Option<&AtomicUsize>) {
+        match platform {
+            Platform::Wechat => (self.endpoints.api(), Some(&self.preferred)),
+            Platform::Wecom => (std::slice::from_ref(self.endpoints.wecom()), None),
+        }
+    }
+}
+
+/// Whose hosts are called, and whose words their error codes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Platform {
+    Wechat,
+    Wecom,
+}
+
+/// What is to be asked.
+#[derive(Clone, Copy)]
+pub(super) struct Ask<'a> {
+    call: Call,
+    platform: Platform,
+    path: &'a str,
+    query: &'a [(&'a str, &'a str)],
+    json: Option<&'a serde_json::Value>,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn get(call: Call, path: &'a str, query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { call, platform: Platform::Wechat, path, query, json: None }
+    }
+
+    pub(super) fn post(call: Call, path: &'a str, json: &'a serde_json::Value) -> Self {
+        Self { call, platform: Platform::Wechat, path, query: &[], json: Some(json) }
+    }
+
+    pub(super) fn of_wecom(self) -> Self {
+        Self { platform: Platform::Wecom, ..self }
     }
 }
 
@@ -234,16 +290,16 @@ fn is_busy(error: &Error) -> bool {
     matches!(error.kind(), Kind::Refused(..)) && error.reaction() == Reaction::Retry
 }
 
-async fn read(mut response: Response) -> Result<Answer, Kind> {
+async fn read(mut response: Response, code: fn(i64) -> ErrCode) -> Result<Answer, Failed> {
     if !response.status().is_success() {
-        return Err(Kind::Answer(AnswerFault::Status(response.status().as_u16())));
+        return Err(Kind::Answer(AnswerFault::Status(response.status().as_u16())).into());
     }
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|_| Kind::Interrupted)? {
         if body.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(Kind::Answer(AnswerFault::TooLarge));
+            return Err(Kind::Answer(AnswerFault::TooLarge).into());
         }
         body.extend_from_slice(&chunk);
     }
-    Answer::read(&body)
+    Answer::read(&body, code)
 }

@@ -3,6 +3,8 @@
 use crate::origin::{InvalidOrigin, Origin};
 
 const OPEN: &str = "https://open.weixin.qq.com";
+const WECOM: &str = "https://qyapi.weixin.qq.com";
+const WECOM_DESKTOP: &str = "https://login.work.weixin.qq.com";
 const API: [&str; 5] = [
     "https://api.weixin.qq.com",
     "https://api2.weixin.qq.com",
@@ -11,21 +13,36 @@ const API: [&str; 5] = [
     "https://hk.api.weixin.qq.com",
 ];
 
-/// The addresses of the platform. The default is WeChat's own: `open.weixin.qq.com` and its five API hosts.
+/// The addresses of the platform. The default is WeChat's own: `open.weixin.qq.com`, its five API hosts, and WeCom's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     open: Origin,
     api: Vec<Origin>,
+    wecom: Origin,
+    wecom_desktop: Origin,
 }
 
 impl Default for Endpoints {
     fn default() -> Self {
         let own = |text| Origin::parse(text).expect("WeChat's own addresses are origins");
-        Self { open: own(OPEN), api: API.map(own).to_vec() }
+        Self {
+            open: own(OPEN),
+            api: API.map(own).to_vec(),
+            wecom: own(WECOM),
+            wecom_desktop: own(WECOM_DESKTOP),
+        }
     }
 }
 
 impl Endpoints {
+    /// Everything at one address, such as a simulator's.
+    ///
+    /// # Errors
+    /// As [`Endpoints::with_open`].
+    pub fn all_at(base: &str) -> Result<Self, InvalidOrigin> {
+        Self::default().with_open(base)?.with_api([base])?.with_wecom(base)
+    }
+
     /// Sends people to another host than `https://open.weixin.qq.com`, such as a simulator's.
     ///
     /// # Errors
@@ -52,6 +69,17 @@ impl Endpoints {
         Ok(self)
     }
 
+    /// Calls another host than `https://qyapi.weixin.qq.com` for WeCom, and sends people on a desktop there as well
+    /// instead of to `https://login.work.weixin.qq.com`.
+    ///
+    /// # Errors
+    /// As [`Endpoints::with_open`].
+    pub fn with_wecom(mut self, base: &str) -> Result<Self, InvalidOrigin> {
+        self.wecom = Origin::parse(base)?;
+        self.wecom_desktop = self.wecom.clone();
+        Ok(self)
+    }
+
     /// Where people are sent.
     pub fn open(&self) -> &Origin {
         &self.open
@@ -60,5 +88,15 @@ impl Endpoints {
     /// What is called, the preferred one first.
     pub fn api(&self) -> &[Origin] {
         &self.api
+    }
+
+    /// What is called for WeCom.
+    pub fn wecom(&self) -> &Origin {
+        &self.wecom
+    }
+
+    /// Where people of a WeCom corp are sent who are on a desktop.
+    pub fn wecom_desktop(&self) -> &Origin {
+        &self.wecom_desktop
     }
 }

@@ -1,6 +1,8 @@
 //! What can go wrong with a call to WeChat, who is at fault, and the right reaction.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr};
+
+use super::errcode::{ErrCode, Reaction, Table};
 
 /// The calls that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +15,18 @@ pub enum Call {
     Userinfo,
     /// `/sns/auth`
     Auth,
+    /// `/cgi-bin/stable_token` or `/cgi-bin/token`; WeCom's `/cgi-bin/gettoken`
+    ServerToken,
+    /// `/cgi-bin/user/info`
+    UserInfo,
+    /// `/cgi-bin/ticket/getticket`; WeCom's `/cgi-bin/get_jsapi_ticket`
+    JsapiTicket,
+    /// `/sns/jscode2session`
+    Code2Session,
+    /// WeCom's `/cgi-bin/auth/getuserinfo`
+    WecomUser,
+    /// WeCom's `/cgi-bin/auth/getuserdetail`
+    WecomDetail,
 }
 
 impl Call {
@@ -23,7 +37,18 @@ impl Call {
             Self::Refresh => "refresh",
             Self::Userinfo => "userinfo",
             Self::Auth => "auth",
+            Self::ServerToken => "server_token",
+            Self::UserInfo => "user_info",
+            Self::JsapiTicket => "jsapi_ticket",
+            Self::Code2Session => "code2session",
+            Self::WecomUser => "wecom_user",
+            Self::WecomDetail => "wecom_detail",
         }
+    }
+
+    /// Whether a code is burned by it, whatever comes of it.
+    const fn burns_code(self) -> bool {
+        matches!(self, Self::Exchange | Self::Code2Session | Self::WecomUser)
     }
 }
 
@@ -38,6 +63,7 @@ impl fmt::Display for Call {
 pub struct Error {
     call: Call,
     kind: Kind,
+    seen_from: Option<IpAddr>,
 }
 
 /// The kinds of failure.
@@ -75,7 +101,13 @@ pub enum AnswerFault {
 
 impl Error {
     pub(crate) fn new(call: Call, kind: Kind) -> Self {
-        Self { call, kind }
+        Self { call, kind, seen_from: None }
+    }
+
+    /// With the address that the answer says we have.
+    pub(super) fn seen_from(mut self, address: Option<IpAddr>) -> Self {
+        self.seen_from = address;
+        self
     }
 
     /// The call that failed.
@@ -88,13 +120,39 @@ impl Error {
         &self.kind
     }
 
+    /// The address that WeChat saw the call come from, where the address is what it refuses.
+    pub fn refused_address(&self) -> Option<IpAddr> {
+        match &self.kind {
+            Kind::Refused(code, _) if code.is_about_address() => self.seen_from,
+            _ => None,
+        }
+    }
+
+    /// Whether the account's own `access_token`, which the call was made with, is no longer good. WeChat looks at it before
+    /// anything else, so that a call with a code may be made again with another token.
+    pub fn is_dead_server_token(&self) -> bool {
+        match (&self.kind, self.call) {
+            (
+                Kind::Refused(code, _),
+                Call::UserInfo | Call::JsapiTicket | Call::WecomUser | Call::WecomDetail,
+            ) => code.is_dead_server_token(),
+            _ => false,
+        }
+    }
+
     /// What to do about it.
     pub fn reaction(&self) -> Reaction {
+        if self.is_dead_server_token() {
+            return Reaction::Refresh;
+        }
         match (&self.kind, self.call) {
-            (Kind::Refused(code, _), Call::Exchange) => code.reaction_on_exchange(),
+            (Kind::Refused(code, _), call) if call.burns_code() => code.reaction_on_exchange(),
+            (Kind::Refused(code, _), Call::ServerToken) => code.reaction_on_server_token(),
             (Kind::Refused(code, _), _) => code.reaction(),
             // A sent code is burned: nobody can tell whether the exchange was carried out.
-            (Kind::Interrupted | Kind::Answer(_), Call::Exchange) => Reaction::StartAgain,
+            (Kind::Interrupted | Kind::Answer(_), call) if call.burns_code() => {
+                Reaction::StartAgain
+            }
             (Kind::Answer(AnswerFault::OtherUser), _) => Reaction::Operator,
             (Kind::Unreachable | Kind::Interrupted | Kind::Answer(_), _) => Reaction::Retry,
         }
@@ -106,8 +164,22 @@ impl fmt::Display for Error {
         write!(f, "{}: ", self.call)?;
         match &self.kind {
             Kind::Refused(code, rid) => {
-                write!(f, "wechat answered {code}")?;
-                rid.as_ref().map_or(Ok(()), |rid| write!(f, ", rid {rid}"))
+                let (who, id) = match code.table() {
+                    Table::Wechat => ("wechat", "rid"),
+                    Table::Wecom => ("wecom", "hint"),
+                };
+                write!(f, "{who} answered {code}")?;
+                if let Some(rid) = rid {
+                    write!(f, ", {id} {rid}")?;
+                }
+                if code.is_about_address() {
+                    match self.seen_from {
+                        Some(address) => write!(f, "; put {address}, which {who} saw,")?,
+                        None => f.write_str("; put this machine's public address")?,
+                    }
+                    f.write_str(" on the list of addresses (IP白名单) at the account's console")?;
+                }
+                Ok(())
             }
             Kind::Unreachable => f.write_str("no connection to wechat could be made"),
             Kind::Interrupted => f.write_str("the connection to wechat was lost or timed out"),
@@ -144,211 +216,76 @@ impl fmt::Display for Rid {
     }
 }
 
-/// Who has to do something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// WeChat is busy; it passes.
-    Platform,
-    /// Whoever runs the account: a wrong secret, a used-up quota, a missing permission.
-    Operator,
-    /// The sign-in went stale, as it does: a used code, an expired token. Nobody has to do anything.
-    Stale,
-    /// WeChat restricts this user, or the user has not granted this.
-    User,
-    /// Our own request is wrong: a defect.
-    Request,
+/// Finds our address in an `errmsg`: `invalid ip 203.0.113.7 ipv6 …, not in whitelist` or `…, from ip: 203.0.113.7, …`.
+pub(super) fn find_address(errmsg: &str) -> Option<IpAddr> {
+    let (_, rest) = ["from ip: ", "invalid ip "].iter().find_map(|it| errmsg.split_once(it))?;
+    let is_part = |c: char| c.is_ascii_hexdigit() || c == '.' || c == ':';
+    let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+    rest[..end].parse().ok()
 }
-
-/// What to do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reaction {
-    /// Start a new authorization, once.
-    StartAgain,
-    /// Call again, a little later each time.
-    Retry,
-    /// Call again after this long, and tell the user to wait.
-    RetryAfter(Duration),
-    /// Use the refresh token; without one, start a new authorization.
-    Refresh,
-    /// Tell the operator; another try cannot help.
-    Operator,
-    /// Refuse this user.
-    Refuse,
-}
-
-/// An `errcode` of WeChat. Codes outside the table are kept as they are and count as the operator's to look at.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ErrCode(i64);
-
-impl ErrCode {
-    /// -1: system error.
-    pub const SYSTEM_BUSY: Self = Self(-1);
-    /// 40029: invalid code.
-    pub const INVALID_CODE: Self = Self(40029);
-    /// 40163: code been used.
-    pub const CODE_BEEN_USED: Self = Self(40163);
-
-    /// The code with this number.
-    pub const fn new(number: i64) -> Self {
-        Self(number)
-    }
-
-    /// WeChat's number.
-    pub const fn number(self) -> i64 {
-        self.0
-    }
-
-    /// What it means, in WeChat's own words where it has some.
-    pub fn meaning(self) -> &'static str {
-        self.entry().map_or("not in the table of known codes", |entry| entry.meaning)
-    }
-
-    /// Who has to do something.
-    pub fn fault(self) -> Fault {
-        self.entry().map_or(Fault::Operator, |entry| entry.fault)
-    }
-
-    /// What to do when a refresh, `userinfo` or `auth` answers this.
-    pub fn reaction(self) -> Reaction {
-        self.entry().map_or(Reaction::Operator, |entry| entry.reaction)
-    }
-
-    /// What to do when an exchange answers this. Never a retry: the code may be burned.
-    pub fn reaction_on_exchange(self) -> Reaction {
-        match self.entry() {
-            Some(Entry { on_exchange: Some(reaction), .. }) => *reaction,
-            Some(Entry { reaction: Reaction::Retry | Reaction::Refresh, .. }) => {
-                Reaction::StartAgain
-            }
-            Some(entry) => entry.reaction,
-            None => Reaction::Operator,
-        }
-    }
-
-    /// Every code of the table.
-    pub fn known() -> impl Iterator<Item = Self> {
-        TABLE.iter().map(|entry| Self(entry.number))
-    }
-
-    /// Whether it says that a user's access token is no longer good.
-    pub(super) fn is_dead_token(self) -> bool {
-        matches!(self.0, 40001 | 40003 | 40014 | 42001 | 42007)
-    }
-
-    fn entry(self) -> Option<&'static Entry> {
-        TABLE.iter().find(|entry| entry.number == self.0)
-    }
-}
-
-impl fmt::Display for ErrCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.0, self.meaning())
-    }
-}
-
-impl fmt::Debug for ErrCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ErrCode({self})")
-    }
-}
-
-struct Entry {
-    number: i64,
-    meaning: &'static str,
-    fault: Fault,
-    reaction: Reaction,
-    on_exchange: Option<Reaction>,
-}
-
-const fn entry(number: i64, meaning: &'static str, fault: Fault, reaction: Reaction) -> Entry {
-    Entry { number, meaning, fault, reaction, on_exchange: None }
-}
-
-impl Entry {
-    const fn on_exchange(mut self, reaction: Reaction) -> Self {
-        self.on_exchange = Some(reaction);
-        self
-    }
-}
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-static TABLE: &[Entry] = {
-    use Fault::{Operator as Op, Platform, Request, Stale, User};
-    use Reaction::{Operator, Refresh, Refuse, Retry, RetryAfter, StartAgain};
-    &[
-        entry(-1, "system error", Platform, Retry),
-        entry(0, "ok", Stale, Retry),
-        entry(40001, "invalid credential", Stale, Refresh).on_exchange(Operator),
-        entry(40002, "invalid grant_type", Request, Operator),
-        entry(40003, "invalid openid", Stale, StartAgain),
-        entry(40013, "invalid appid", Op, Operator),
-        entry(40014, "invalid access_token", Stale, Refresh),
-        entry(40029, "invalid code", Stale, StartAgain),
-        entry(40030, "invalid refresh_token", Stale, StartAgain),
-        entry(40066, "invalid url", Request, Operator),
-        entry(40125, "invalid appsecret", Op, Operator),
-        entry(40163, "code been used", Stale, StartAgain),
-        entry(40164, "this machine's address is not in the account's list", Op, Operator),
-        entry(40226, "code blocked, the user is high-risk", User, Refuse),
-        entry(40243, "the app secret is frozen", Op, Operator),
-        entry(41001, "access_token missing", Request, Operator),
-        entry(41002, "appid missing", Request, Operator),
-        entry(41003, "refresh_token missing", Request, Operator),
-        entry(41004, "appsecret missing", Request, Operator),
-        entry(41005, "media data missing", Request, Operator),
-        entry(41006, "media_id missing", Request, Operator),
-        entry(41007, "sub-menu data missing", Request, Operator),
-        entry(41008, "code missing", Request, Operator),
-        entry(41009, "openid missing", Request, Operator),
-        entry(42001, "access_token expired", Stale, Refresh),
-        entry(42002, "refresh_token expired", Stale, StartAgain),
-        entry(42003, "code expired", Stale, StartAgain),
-        entry(42007, "the user changed the password, all tokens are void", Stale, StartAgain),
-        entry(43001, "GET is required", Request, Operator),
-        entry(43002, "POST is required", Request, Operator),
-        entry(43003, "https is required", Request, Operator),
-        entry(45009, "the daily quota is used up", Op, Operator),
-        entry(45011, "the minute's quota is used up", Platform, RetryAfter(MINUTE)),
-        entry(48001, "the scope or the account does not allow this", Stale, StartAgain),
-        entry(48004, "the interface is banned for this account", Op, Operator),
-        entry(50001, "the user has not granted this", User, StartAgain),
-        entry(50002, "the user is restricted", User, Refuse),
-        entry(50004, "the account may not fetch tokens", Op, Operator),
-        entry(50007, "the account is frozen", Op, Operator),
-        entry(61003, "the account has not authorized the platform", Op, Operator),
-        entry(61024, "tokens come from the third-party platform", Op, Operator),
-        entry(89503, "an administrator has to confirm token calls", Op, Operator),
-    ]
-};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn refused(call: Call, code: ErrCode) -> Error {
+        Error::new(call, Kind::Refused(code, Some(Rid("6206378a-1-2".into()))))
+    }
+
     #[test]
-    fn w04_no_code_of_the_table_asks_to_repeat_an_exchange() {
-        for code in ErrCode::known() {
-            let reaction = code.reaction_on_exchange();
-            assert!(!matches!(reaction, Reaction::Retry | Reaction::Refresh), "{code}");
+    fn w04_a_call_that_burns_a_code_is_never_to_be_repeated() {
+        for call in [Call::Exchange, Call::Code2Session, Call::WecomUser] {
+            for kind in [Kind::Interrupted, Kind::Answer(AnswerFault::NotAnObject)] {
+                assert_eq!(Error::new(call, kind).reaction(), Reaction::StartAgain);
+            }
+            for code in [ErrCode::SYSTEM_BUSY, ErrCode::wecom(-1)] {
+                assert_eq!(refused(call, code).reaction(), Reaction::StartAgain, "{call}");
+            }
         }
-        assert_eq!(ErrCode::SYSTEM_BUSY.reaction(), Reaction::Retry);
-        let lost = Error::new(Call::Exchange, Kind::Interrupted);
-        assert_eq!(lost.reaction(), Reaction::StartAgain);
+        assert_eq!(Error::new(Call::UserInfo, Kind::Interrupted).reaction(), Reaction::Retry);
     }
 
     #[test]
-    fn the_same_code_means_something_else_on_an_exchange() {
-        assert_eq!(ErrCode::new(40001).reaction(), Reaction::Refresh);
-        assert_eq!(ErrCode::new(40001).reaction_on_exchange(), Reaction::Operator);
+    fn a_dead_token_is_one_that_the_call_was_made_with() {
+        for number in [40001, 40014, 42001] {
+            let code = ErrCode::new(number);
+            assert!(refused(Call::UserInfo, code).is_dead_server_token(), "{code}");
+            assert!(refused(Call::JsapiTicket, code).is_dead_server_token(), "{code}");
+            assert!(!refused(Call::ServerToken, code).is_dead_server_token(), "{code}");
+            assert!(!refused(Call::Userinfo, code).is_dead_server_token(), "a user's {code}");
+        }
+        assert!(!refused(Call::UserInfo, ErrCode::new(40003)).is_dead_server_token());
+        // The same number says "wrong secret" at WeCom.
+        assert!(!refused(Call::WecomUser, ErrCode::wecom(40001)).is_dead_server_token());
+        let dead = refused(Call::WecomUser, ErrCode::wecom(42001));
+        assert!(dead.is_dead_server_token() && dead.reaction() == Reaction::Refresh);
+        let wrong_secret = refused(Call::ServerToken, ErrCode::new(40001));
+        assert_eq!(wrong_secret.reaction(), Reaction::Operator);
     }
 
     #[test]
-    fn an_unknown_code_is_the_operators_to_look_at() {
-        let code = ErrCode::new(99999);
-        assert_eq!(code.fault(), Fault::Operator);
-        assert_eq!(code.reaction_on_exchange(), Reaction::Operator);
-        assert_eq!(code.to_string(), "99999 (not in the table of known codes)");
+    fn an_address_that_is_refused_is_named_and_so_is_what_to_do() {
+        let find = |errmsg: &str| find_address(errmsg).map(|address| address.to_string());
+        let long = "invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 62-1-2";
+        assert_eq!(find(long).as_deref(), Some("203.0.113.7"));
+        assert_eq!(find("invalid ip 2001:db8::7, not in").as_deref(), Some("2001:db8::7"));
+        let wecom = "not allow to access from your ip, hint: [1_2], from ip: 203.0.113.9, more";
+        assert_eq!(find(wecom).as_deref(), Some("203.0.113.9"));
+        for other in ["invalid ip <script>", "invalid ip ", "invalid appid", "from ip: 1.2.3"] {
+            assert_eq!(find(other), None, "{other}");
+        }
+        let error = refused(Call::ServerToken, ErrCode::new(40164));
+        let text = error.clone().seen_from(find_address(long)).to_string();
+        assert_eq!(
+            text,
+            "server_token: wechat answered 40164 (this machine's address is not in the account's list), \
+             rid 6206378a-1-2; put 203.0.113.7, which wechat saw, on the list of addresses (IP白名单) at the \
+             account's console"
+        );
+        assert!(error.to_string().contains("put this machine's public address on the list"));
+        let other = refused(Call::ServerToken, ErrCode::new(40125)).seen_from(find_address(long));
+        assert!(!other.to_string().contains("203.0.113.7"), "{other}");
+        assert_eq!(other.refused_address(), None);
     }
 
     #[test]

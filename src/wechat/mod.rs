@@ -1,4 +1,4 @@
-//! A client for WeChat's login: the authorize URL and the four `/sns` calls. Knows nothing of sessions or of serving HTTP.
+//! A client for WeChat: the authorize URL, a user's calls and the account's own. Knows nothing of sessions or of serving HTTP.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,18 +19,23 @@
 mod authorize;
 mod client;
 mod endpoints;
+mod errcode;
 mod error;
 #[cfg(feature = "messages")]
 mod message;
+mod server_token;
 mod types;
 mod wire;
 
 pub use authorize::{AuthorizeUrl, InvalidAuthorizeUrl};
 pub use client::{Backoff, Client, ClientBuilder};
 pub use endpoints::Endpoints;
-pub use error::{AnswerFault, Call, ErrCode, Error, Fault, Kind, Reaction, Rid};
+pub use errcode::{ErrCode, Fault, Reaction};
+pub use error::{AnswerFault, Call, Error, Kind, Rid};
 #[cfg(feature = "messages")]
 pub use message::{BadMessage, InvalidAesKey, Malformed, Message, MessageKeys, Stamp};
+pub use server_token::{Follower, IssuedTicket, IssuedToken};
 pub use types::{
-    Account, AccountKind, AppId, Grant, InvalidId, Lang, OpenId, Scope, UnionId, Userinfo,
+    Account, AccountKind, AppId, Grant, InvalidId, Lang, OpenId, Scope, ServerTokenKind, UnionId,
+    Userinfo,
 };

@@ -42,25 +42,39 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// The id of a WeChat account: `wx` and 16 hexadecimal digits.
+    /// The id of a WeChat account: `wx` and 16 hexadecimal digits. That of a WeCom corp (its corpid) may begin with `ww`.
     AppId, "appid (wx and 16 hexadecimal digits)",
-    |text| text.len() == 18 && text.starts_with("wx") && text[2..].bytes().all(|b| b.is_ascii_hexdigit())
+    |text| {
+        text.len() == 18
+            && (text.starts_with("wx") || text.starts_with("ww"))
+            && text[2..].bytes().all(|b| b.is_ascii_hexdigit())
+    }
 }
 
 identifier! {
     /// Who a user is for one account. An identifier, never a proof: only WeChat's token endpoint is believed.
-    OpenId, "openid", is_user_id
+    ///
+    /// For a WeCom corp it holds a member's `userid`, as the corp's administrators chose it.
+    OpenId, "openid", |text| is_user_id(text, b"_-.@")
 }
 
 identifier! {
     /// Who a user is for all accounts of one operator, where those are bound to an Open Platform account.
-    UnionId, "unionid", is_user_id
+    UnionId, "unionid", |text| is_user_id(text, b"_-")
 }
 
-/// Real ones have 28 characters of this alphabet; the length is left open.
-fn is_user_id(text: &str) -> bool {
+/// Real ones have 28 letters, digits, `_` and `-`; the length is left open. What else a WeCom userid may hold is safe in
+/// headers and store keys as well, and has no colon, so that a subject `appid:openid` says where one ends.
+fn is_user_id(text: &str, marks: &[u8]) -> bool {
     (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || marks.contains(&b))
+}
+
+impl AppId {
+    /// Whether only a WeCom corp can have it.
+    pub fn is_corpid(&self) -> bool {
+        self.0.starts_with("ww")
+    }
 }
 
 /// A value that does not have the form of the identifier it should be.
@@ -78,6 +92,21 @@ pub enum AccountKind {
     OfficialAccount,
     /// A website application (网站应用): any desktop browser, scope `snsapi_login`, by scanning a code.
     Website,
+    /// A mini-program (小程序): its own code brings a `js_code`, without any redirect.
+    MiniProgram,
+    /// A corp at WeCom (企业微信), with one of its apps: its members, inside WeCom or by scanning a code on a desktop.
+    Wecom,
+}
+
+/// Where the account's own `access_token` comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ServerTokenKind {
+    /// `/cgi-bin/stable_token`: whoever asks gets the same token, so several servers may.
+    #[default]
+    Stable,
+    /// `/cgi-bin/token`: each token ends the one before it, five minutes later. For servers that take it from here
+    /// because they cannot take the stable one.
+    Classic,
 }
 
 /// One WeChat account: its id, its secret and its kind.
@@ -86,6 +115,8 @@ pub struct Account {
     appid: AppId,
     secret: AppSecret,
     kind: AccountKind,
+    agentid: Option<u32>,
+    basic_token: ServerTokenKind,
     #[cfg(feature = "messages")]
     message_keys: Option<MessageKeys>,
 }
@@ -107,11 +138,37 @@ impl Account {
         Self::new(appid, secret, AccountKind::Website)
     }
 
+    /// A mini-program.
+    ///
+    /// # Errors
+    /// When `appid` does not have the form of one.
+    pub fn mini_program(appid: &str, secret: AppSecret) -> Result<Self, InvalidId> {
+        Self::new(appid, secret, AccountKind::MiniProgram)
+    }
+
+    /// A WeCom corp and one of its apps, whose secret it is. The app's `agentid` is needed for names and avatars, and
+    /// for signing in on a desktop.
+    ///
+    /// # Errors
+    /// When `corpid` does not have the form of one.
+    pub fn wecom(corpid: &str, agentid: Option<u32>, secret: AppSecret) -> Result<Self, InvalidId> {
+        Ok(Self { agentid, ..Self::new(corpid, secret, AccountKind::Wecom)? })
+    }
+
     fn new(appid: &str, secret: AppSecret, kind: AccountKind) -> Result<Self, InvalidId> {
+        let id = AppId::parse(appid)?;
+        if kind != AccountKind::Wecom && id.is_corpid() {
+            return Err(InvalidId {
+                what: "appid (wx and 16 hexadecimal digits), but the corpid of a WeCom corp",
+                value: appid.to_owned(),
+            });
+        }
         Ok(Self {
-            appid: AppId::parse(appid)?,
+            appid: id,
             secret,
             kind,
+            agentid: None,
+            basic_token: ServerTokenKind::default(),
             #[cfg(feature = "messages")]
             message_keys: None,
         })
@@ -125,6 +182,12 @@ impl Account {
         self
     }
 
+    /// Where its own `access_token` comes from. Default: the stable one. A WeCom corp has but one kind.
+    pub fn with_basic_token(mut self, kind: ServerTokenKind) -> Self {
+        self.basic_token = kind;
+        self
+    }
+
     /// The account's id.
     pub fn appid(&self) -> &AppId {
         &self.appid
@@ -133,6 +196,16 @@ impl Account {
     /// The account's kind.
     pub fn kind(&self) -> AccountKind {
         self.kind
+    }
+
+    /// The WeCom app's id within its corp.
+    pub fn agentid(&self) -> Option<u32> {
+        self.agentid
+    }
+
+    /// Where its own `access_token` comes from.
+    pub fn basic_token(&self) -> ServerTokenKind {
+        self.basic_token
     }
 
     pub(crate) fn secret(&self) -> &AppSecret {
@@ -255,15 +328,44 @@ mod tests {
 
     #[test]
     fn identifiers_take_what_wechat_sends_and_refuse_what_could_break_a_header() {
-        assert!(AppId::parse("wx0123456789abcdef").is_ok());
         for bad in ["", "wx0123", "gh_0123456789abcde", "wx0123456789abcdeg", "wx0123456789abcdé"]
         {
             assert!(AppId::parse(bad).is_err(), "{bad:?}");
         }
+        assert!(AppId::parse("wx0123456789abcdef").is_ok_and(|id| !id.is_corpid()));
+        assert!(AppId::parse("ww0123456789abcdef").is_ok_and(|id| id.is_corpid()));
         assert!(OpenId::parse("o6_bmjrPTlm6_2sgVt7hMZOPfL2M").is_ok());
         for bad in ["", "o\r\nX-Evil: 1", "o:x", "o x", &"o".repeat(129)] {
             assert!(OpenId::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_wecom_userid_is_an_openid_and_no_unionid() {
+        for userid in ["AliceZhang", "zhang.san@corp-1", "a", "7_up", &"u".repeat(64)] {
+            assert!(OpenId::parse(userid).is_ok(), "{userid}");
+        }
+        for bad in ["zhang san", "zhang/san", "a,b", "a=b", "a;b", "张三", "a%40b"] {
+            assert!(OpenId::parse(bad).is_err(), "{bad}");
+        }
+        assert!(UnionId::parse("zhang.san@corp").is_err());
+    }
+
+    #[test]
+    fn a_corpid_is_for_a_wecom_corp_only() {
+        let secret = || AppSecret::new("s");
+        for corpid in ["ww0123456789abcdef", "wx0123456789abcdef"] {
+            let corp = Account::wecom(corpid, Some(1_000_002), secret()).unwrap();
+            assert_eq!((corp.kind(), corp.agentid()), (AccountKind::Wecom, Some(1_000_002)));
+        }
+        let error = Account::official_account("ww0123456789abcdef", secret()).unwrap_err();
+        assert!(error.to_string().ends_with("but the corpid of a WeCom corp"), "{error}");
+        assert!(Account::website("ww0123456789abcdef", secret()).is_err());
+        assert!(Account::mini_program("ww0123456789abcdef", secret()).is_err());
+        let mini_program = Account::mini_program("wx0123456789abcdef", secret()).unwrap();
+        assert_eq!(mini_program.basic_token(), ServerTokenKind::Stable);
+        let classic = mini_program.with_basic_token(ServerTokenKind::Classic);
+        assert_eq!(classic.basic_token(), ServerTokenKind::Classic);
     }
 
     #[test]

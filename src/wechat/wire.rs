@@ -1,11 +1,12 @@
 //! Reads WeChat's answers: JSON that may hold raw control characters, broken UTF-8, and numbers written as strings.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use serde_json::{Map, Value};
 
 use super::{
-    error::{AnswerFault, ErrCode, Kind, Rid},
+    errcode::ErrCode,
+    error::{AnswerFault, Call, Error, Kind, Rid, find_address},
     types::{Grant, InvalidId, OpenId, Scope, UnionId, Userinfo},
 };
 use crate::secret::{RefreshToken, UserToken};
@@ -17,19 +18,39 @@ const TOKEN_LIFE: u64 = 7200;
 #[derive(Debug)]
 pub(super) struct Answer(Map<String, Value>);
 
+/// What went wrong, and the address that an answer says we have.
+#[derive(Debug)]
+pub(super) struct Failed {
+    kind: Kind,
+    seen_from: Option<IpAddr>,
+}
+
+impl Failed {
+    pub(super) fn of(self, call: Call) -> Error {
+        Error::new(call, self.kind).seen_from(self.seen_from)
+    }
+}
+
+impl From<Kind> for Failed {
+    fn from(kind: Kind) -> Self {
+        Self { kind, seen_from: None }
+    }
+}
+
 impl Answer {
-    /// Reads a body, whatever content type it came with.
-    pub(super) fn read(body: &[u8]) -> Result<Self, Kind> {
+    /// Reads a body, whatever content type it came with. `code` makes an error code of its number.
+    pub(super) fn read(body: &[u8], code: fn(i64) -> ErrCode) -> Result<Self, Failed> {
         let text = escape_control_characters(&String::from_utf8_lossy(body));
         let Ok(Value::Object(fields)) = serde_json::from_str(&text) else {
-            return Err(Kind::Answer(AnswerFault::NotAnObject));
+            return Err(Kind::Answer(AnswerFault::NotAnObject).into());
         };
         let answer = Self(fields);
         match answer.errcode()? {
             0 => Ok(answer),
-            code => {
-                let rid = answer.text("errmsg").and_then(Rid::find);
-                Err(Kind::Refused(ErrCode::new(code), rid))
+            number => {
+                let errmsg = answer.text("errmsg").unwrap_or_default();
+                let kind = Kind::Refused(code(number), Rid::find(errmsg));
+                Err(Failed { kind, seen_from: find_address(errmsg) })
             }
         }
     }
@@ -41,10 +62,7 @@ impl Answer {
             scope: Scope::widest(self.text("scope").unwrap_or_default()),
             access_token: UserToken::new(self.required("access_token")?),
             refresh_token: self.nonempty("refresh_token").map(RefreshToken::new),
-            expires_in: Duration::from_secs(match self.number("expires_in") {
-                Some(seconds) => u64::try_from(seconds).map_err(|_| field("expires_in"))?,
-                None => TOKEN_LIFE,
-            }),
+            expires_in: self.expires_in()?,
             is_snapshot_user: self.is_snapshot_user(),
         })
     }
@@ -68,11 +86,20 @@ impl Answer {
         })
     }
 
-    fn openid(&self) -> Result<OpenId, Kind> {
+    /// How long a token or a ticket is good for.
+    pub(super) fn expires_in(&self) -> Result<Duration, Kind> {
+        let seconds = match self.number("expires_in") {
+            Some(seconds) => u64::try_from(seconds).map_err(|_| field("expires_in"))?,
+            None => TOKEN_LIFE,
+        };
+        Ok(Duration::from_secs(seconds))
+    }
+
+    pub(super) fn openid(&self) -> Result<OpenId, Kind> {
         OpenId::parse(self.required("openid")?).map_err(|InvalidId { .. }| field("openid"))
     }
 
-    fn unionid(&self) -> Result<Option<UnionId>, Kind> {
+    pub(super) fn unionid(&self) -> Result<Option<UnionId>, Kind> {
         let parse = |text| UnionId::parse(text).map_err(|InvalidId { .. }| field("unionid"));
         self.nonempty("unionid").map(parse).transpose()
     }
@@ -94,33 +121,42 @@ impl Answer {
         }
     }
 
-    fn number(&self, name: &str) -> Option<i64> {
-        match self.0.get(name)? {
-            Value::Number(number) => number.as_i64(),
-            Value::String(text) => text.trim().parse().ok(),
-            _ => None,
-        }
+    pub(super) fn number(&self, name: &str) -> Option<i64> {
+        number(self.0.get(name)?)
     }
 
-    fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn numbers(&self, name: &str) -> Vec<i64> {
+        let list = self.0.get(name).and_then(Value::as_array);
+        list.map(|list| list.iter().filter_map(number).collect()).unwrap_or_default()
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
     }
 
-    fn nonempty(&self, name: &str) -> Option<&str> {
+    pub(super) fn nonempty(&self, name: &str) -> Option<&str> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
-    fn required(&self, name: &'static str) -> Result<&str, Kind> {
+    pub(super) fn required(&self, name: &'static str) -> Result<&str, Kind> {
         self.nonempty(name).ok_or_else(|| field(name))
     }
 }
 
-fn field(name: &'static str) -> Kind {
+fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+pub(super) fn field(name: &'static str) -> Kind {
     Kind::Answer(AnswerFault::Field(name))
 }
 
 /// Writes raw control characters inside strings as JSON wants them; between values, JSON takes only white space.
-fn escape_control_characters(text: &str) -> String {
+pub(super) fn escape_control_characters(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_string = false;
     let mut escaped = false;
@@ -151,6 +187,10 @@ fn hex_digit(value: u32) -> char {
 mod tests {
     use super::*;
 
+    fn read(body: &[u8]) -> Result<Answer, Kind> {
+        Answer::read(body, ErrCode::new).map_err(|failed| failed.kind)
+    }
+
     #[test]
     fn w08_raw_control_characters_are_read_where_json_forbids_them() {
         let escape = escape_control_characters;
@@ -167,7 +207,7 @@ mod tests {
     fn w06_anything_that_may_mean_a_snapshot_user_does() {
         let flag = |value: &str| {
             let body = format!(r#"{{"access_token":"t","openid":"o1","is_snapshotuser":{value}}}"#);
-            Answer::read(body.as_bytes()).unwrap().grant().unwrap().is_snapshot_user
+            read(body.as_bytes()).unwrap().grant().unwrap().is_snapshot_user
         };
         for yes in ["1", "\"1\"", "true", "2", "[]", "1.0"] {
             assert!(flag(yes), "{yes}");
@@ -182,8 +222,8 @@ mod tests {
         for bad in
             ["", "null", "[]", "\"x\"", "<html>", "{", "{\"a\":\"", "\u{0}", "{\"errcode\":{}}"]
         {
-            assert!(matches!(Answer::read(bad.as_bytes()), Err(Kind::Answer(_))), "{bad:?}");
+            assert!(matches!(read(bad.as_bytes()), Err(Kind::Answer(_))), "{bad:?}");
         }
-        assert!(Answer::read(b"{}").is_ok());
+        assert!(read(b"{}").is_ok());
     }
 }

@@ -24,15 +24,15 @@ use wxgate::{
 
 use crate::world;
 
-const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
+pub const OPENID: &str = "o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
 
-fn fixture(name: &str) -> Vec<u8> {
+pub fn fixture(name: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wechat").join(name);
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// A host that answers everything with one body, as WeChat does.
-async fn host(body: impl Into<Vec<u8>>) -> String {
+pub async fn host(body: impl Into<Vec<u8>>) -> String {
     let body = body.into();
     answering(move |_| {
         (StatusCode::OK, [("content-type", "text/plain")], body.clone()).into_response()
@@ -40,7 +40,7 @@ async fn host(body: impl Into<Vec<u8>>) -> String {
     .await
 }
 
-async fn answering<F>(answer: F) -> String
+pub async fn answering<F>(answer: F) -> String
 where
     F: Fn(Uri) -> axum::response::Response + Clone + Send + Sync + 'static,
 {
@@ -48,7 +48,7 @@ where
     format!("http://{}", world::serve(router).await)
 }
 
-fn client(hosts: &[&str]) -> Client {
+pub fn client(hosts: &[&str]) -> Client {
     let endpoints = Endpoints::default().with_api(hosts).unwrap();
     let backoff = Backoff { tries: 3, first: Duration::from_millis(1) };
     Client::builder(endpoints).backoff(backoff).timeout(Duration::from_millis(500)).build()
@@ -144,7 +144,7 @@ async fn w08_what_is_not_an_answer_of_wechat_s_is_an_error() {
 
 #[tokio::test]
 async fn every_fixture_is_read_by_some_test() {
-    let source = include_str!("client.rs");
+    let source = concat!(include_str!("client.rs"), include_str!("client_account.rs"));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wechat");
     for file in std::fs::read_dir(folder).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();

@@ -8,6 +8,7 @@ mod architecture;
 mod browser;
 mod callback;
 mod client;
+mod client_account;
 mod command;
 mod config;
 mod domains;

@@ -209,6 +209,7 @@ pub(super) fn warn(
         let (most, what) = match config.accounts[name].kind() {
             AccountKind::OfficialAccount => (2, "two hosts (网页授权域名)"),
             AccountKind::Website => (1, "one host (授权回调域)"),
+            AccountKind::MiniProgram | AccountKind::Wecom => continue,
         };
         let place = accounts.iter().find(|(other, _)| other == name).map(|(_, place)| place);
         if let Some(place) = place

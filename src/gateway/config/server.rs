@@ -242,5 +242,8 @@ fn appid(section: &Section<'_>) -> Option<Given<AppId>> {
     if !section.has("appid") {
         section.missing("appid");
     }
-    section.text("appid", |text| AppId::parse(text).map_err(|_| checks::appid_advice(text)))
+    section.text("appid", |text| {
+        let appid = AppId::parse(text).ok().filter(|appid| !appid.is_corpid());
+        appid.ok_or_else(|| checks::appid_advice(text))
+    })
 }

@@ -133,6 +133,7 @@ fn register(text: &mut String, name: &str, account: &Account, site: &Site) -> st
                 "  at WeChat: register 授权回调域: {host} for account {name} ({appid}), at open.weixin.qq.com"
             )
         }
+        AccountKind::MiniProgram | AccountKind::Wecom => Ok(()),
     }
 }
 
