@@ -32,6 +32,7 @@
 //! | `conformance` | | the suite that every session store passes |
 //! | `embedded` | | sessions in one file: a restart signs nobody out |
 //! | `messages` | | WeChat's messages of users who take their authorization back |
+//! | `doors` | | a mini-program's user data, and signatures for the JS-SDK |
 //! | `gateway` | | the reverse proxy |
 //! | `simulator` | | a WeChat to test against |
 //! | `demo` | | a login site, the gateway in front of it, and the simulator behind it |

@@ -17,7 +17,7 @@
 
 mod fields;
 
-use std::{fmt::Write, sync::Arc};
+use std::sync::Arc;
 
 use aes::cipher::{BlockModeDecrypt, KeyIvInit, block_padding::NoPadding};
 use base64::{
@@ -25,10 +25,9 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use secrecy::{ExposeSecret, SecretBox};
-use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
-use super::types::AppId;
+use super::{digest::sha1_hex, types::AppId};
 use crate::secret::{EncodingAesKey, MessageToken};
 
 pub use fields::{Malformed, Message};
@@ -164,15 +163,7 @@ impl MessageKeys {
     fn signature(&self, parts: [&str; 3]) -> String {
         let mut parts = [self.token.expose(), parts[0], parts[1], parts[2]];
         parts.sort_unstable();
-        let mut digest = Sha1::new();
-        for part in parts {
-            digest.update(part);
-        }
-        let mut signature = String::with_capacity(40);
-        for byte in digest.finalize() {
-            write!(signature, "{byte:02x}").expect("text can be written to");
-        }
-        signature
+        sha1_hex(&parts)
     }
 }
 

@@ -18,11 +18,16 @@
 
 mod authorize;
 mod client;
+#[cfg(any(feature = "doors", feature = "messages"))]
+mod digest;
 mod endpoints;
 mod errcode;
 mod error;
+#[cfg(feature = "doors")]
+pub mod jssdk;
 #[cfg(feature = "messages")]
 mod message;
+mod mini_program;
 mod server_token;
 mod types;
 mod wire;
@@ -34,6 +39,9 @@ pub use errcode::{ErrCode, Fault, Reaction};
 pub use error::{AnswerFault, Call, Error, Kind, Rid};
 #[cfg(feature = "messages")]
 pub use message::{BadMessage, InvalidAesKey, Malformed, Message, MessageKeys, Stamp};
+pub use mini_program::MiniProgramSession;
+#[cfg(feature = "doors")]
+pub use mini_program::{BadOpenData, Expected, OpenData, PhoneNumber, UserData, hmac_sha256};
 pub use server_token::{Follower, IssuedTicket, IssuedToken};
 pub use types::{
     Account, AccountKind, AppId, Grant, InvalidId, Lang, OpenId, Scope, ServerTokenKind, UnionId,

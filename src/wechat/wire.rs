@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use super::{
     errcode::ErrCode,
     error::{AnswerFault, Call, Error, Kind, Rid, find_address},
+    mini_program::MiniProgramSession,
     types::{Grant, InvalidId, OpenId, Scope, UnionId, Userinfo},
 };
-use crate::secret::{RefreshToken, UserToken};
+use crate::secret::{RefreshToken, SessionKey, UserToken};
 
 /// What WeChat gives an access token; used where an answer does not say.
 const TOKEN_LIFE: u64 = 7200;
@@ -40,11 +41,8 @@ impl From<Kind> for Failed {
 impl Answer {
     /// Reads a body, whatever content type it came with. `code` makes an error code of its number.
     pub(super) fn read(body: &[u8], code: fn(i64) -> ErrCode) -> Result<Self, Failed> {
-        let text = escape_control_characters(&String::from_utf8_lossy(body));
-        let Ok(Value::Object(fields)) = serde_json::from_str(&text) else {
-            return Err(Kind::Answer(AnswerFault::NotAnObject).into());
-        };
-        let answer = Self(fields);
+        let answer = Self::object(&String::from_utf8_lossy(body))
+            .ok_or(Kind::Answer(AnswerFault::NotAnObject))?;
         match answer.errcode()? {
             0 => Ok(answer),
             number => {
@@ -53,6 +51,20 @@ impl Answer {
                 Err(Failed { kind, seen_from: find_address(errmsg) })
             }
         }
+    }
+
+    /// Reads an object.
+    pub(super) fn object(text: &str) -> Option<Self> {
+        match serde_json::from_str(&escape_control_characters(text)) {
+            Ok(Value::Object(fields)) => Some(Self(fields)),
+            _ => None,
+        }
+    }
+
+    /// An object within this one.
+    #[cfg(feature = "doors")]
+    pub(super) fn within(&self, name: &str) -> Option<Self> {
+        self.0.get(name)?.as_object().cloned().map(Self)
     }
 
     pub(super) fn grant(&self) -> Result<Grant, Kind> {
@@ -93,6 +105,14 @@ impl Answer {
             None => TOKEN_LIFE,
         };
         Ok(Duration::from_secs(seconds))
+    }
+
+    pub(super) fn mini_program_session(&self) -> Result<MiniProgramSession, Kind> {
+        Ok(MiniProgramSession {
+            openid: self.openid()?,
+            unionid: self.unionid()?,
+            session_key: SessionKey::new(self.required("session_key")?),
+        })
     }
 
     pub(super) fn openid(&self) -> Result<OpenId, Kind> {
@@ -156,7 +176,7 @@ pub(super) fn field(name: &'static str) -> Kind {
 }
 
 /// Writes raw control characters inside strings as JSON wants them; between values, JSON takes only white space.
-pub(super) fn escape_control_characters(text: &str) -> String {
+fn escape_control_characters(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_string = false;
     let mut escaped = false;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,7 +13,7 @@ use axum::{Router, response::IntoResponse};
 use http::{Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use wxgate::{
-    Account, AppSecret, Scope,
+    Account, AppSecret, Code, Scope,
     clock::{Clock, ManualClock, SystemClock},
     secret::ServerToken,
     session::{
@@ -19,7 +22,7 @@ use wxgate::{
     },
     wechat::{
         AnswerFault, AppId, Call, Client, ErrCode, Error, Follower, IssuedTicket, IssuedToken,
-        Kind, Lang, OpenId, Reaction, ServerTokenKind,
+        Kind, Lang, MiniProgramSession, OpenId, Reaction, ServerTokenKind,
     },
 };
 
@@ -56,6 +59,15 @@ async fn follower(name: &str) -> Result<Follower, Error> {
     let openid = OpenId::parse(OPENID).unwrap();
     let client = client(&[&host(fixture(name)).await]);
     client.user_info(&server_token(), &openid, Lang::ZhCn).await
+}
+
+fn mini_program() -> Account {
+    Account::mini_program(APPID, AppSecret::new("mini-secret")).unwrap()
+}
+
+async fn code2session(name: &str) -> Result<MiniProgramSession, Error> {
+    let client = client(&[&host(fixture(name)).await]);
+    client.code2session(&mini_program(), &Code::new("0a1B")).await
 }
 
 async fn ticket(name: &str) -> Result<IssuedTicket, Error> {
@@ -111,6 +123,41 @@ async fn w08_a_ticket_is_read_and_its_absence_is_an_error() {
 }
 
 #[tokio::test]
+async fn w08_every_shape_of_a_mini_program_s_session_is_read() {
+    let full = code2session("mini-program-session.json").await.unwrap();
+    assert_eq!(full.openid.as_str(), OPENID);
+    assert_eq!(full.unionid.as_ref().unwrap().as_str(), "ocMvos6NjeKLIBqg5Mr9QjxrP1FA");
+    assert_eq!(full.session_key.expose(), "c3ludGhldGljLWtleS0xNg==");
+    assert!(!format!("{full:?}").contains("c3ludGhl"), "{full:?}");
+    assert!(code2session("mini-program-session-old.json").await.unwrap().unionid.is_none());
+    let without = code2session("mini-program-session-without-key.json").await.unwrap_err();
+    assert_eq!(*without.kind(), Kind::Answer(AnswerFault::Field("session_key")));
+}
+
+#[tokio::test]
+async fn w04_a_js_code_is_exchanged_once_whatever_comes_of_it() {
+    for (errcode, reaction) in [
+        (-1, Reaction::StartAgain),
+        (40029, Reaction::StartAgain),
+        (40163, Reaction::StartAgain),
+        (40226, Reaction::Refuse),
+        (45011, Reaction::RetryAfter(Duration::from_secs(60))),
+        (40013, Reaction::Operator),
+    ] {
+        let calls = Arc::<AtomicUsize>::default();
+        let counted = calls.clone();
+        let host = crate::client::answering(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            format!(r#"{{"errcode":{errcode},"errmsg":"no, rid: 6206378a-1-2"}}"#).into_response()
+        });
+        let client = client(&[&host.await]);
+        let error = client.code2session(&mini_program(), &Code::new("0a1")).await.unwrap_err();
+        assert_eq!((error.call(), error.reaction()), (Call::Code2Session, reaction), "{errcode}");
+        assert_eq!(calls.load(Ordering::SeqCst), 1, "{errcode}");
+    }
+}
+
+#[tokio::test]
 async fn w09_a_refused_address_is_told_to_the_operator() {
     let error = issued("error-address.json").await.unwrap_err();
     assert_eq!((error.call(), error.reaction()), (Call::ServerToken, Reaction::Operator));
@@ -143,6 +190,7 @@ async fn calls_send_what_the_protocol_names() {
         noted.lock().unwrap().push(format!("{method} {uri} {body}").trim().to_owned());
         let name = match uri.path() {
             "/cgi-bin/user/info" => "user-info.json",
+            "/sns/jscode2session" => "mini-program-session.json",
             path if path.contains("ticket") => "ticket.json",
             _ => "server-token.json",
         };
@@ -155,6 +203,7 @@ async fn calls_send_what_the_protocol_names() {
     }
     client.server_token(&classic(), false).await.unwrap();
     client.server_token(&corp(), false).await.unwrap();
+    client.code2session(&mini_program(), &Code::new("0a1-B_")).await.unwrap();
     let openid = OpenId::parse(OPENID).unwrap();
     client.user_info(&server_token(), &openid, Lang::En).await.unwrap();
     client.jsapi_ticket(&world::account(), &server_token()).await.unwrap();
@@ -175,6 +224,10 @@ async fn calls_send_what_the_protocol_names() {
                 "GET /cgi-bin/token?grant_type=client_credential&appid={APPID}&secret={secret}"
             ),
             format!("GET /cgi-bin/gettoken?corpid={CORPID}&corpsecret=corp-secret"),
+            format!(
+                "GET /sns/jscode2session?appid={APPID}&secret=mini-secret&js_code=0a1-B_\
+                 &grant_type=authorization_code"
+            ),
             format!("GET /cgi-bin/user/info?access_token=91_token&openid={OPENID}&lang=en"),
             "GET /cgi-bin/ticket/getticket?access_token=91_token&type=jsapi".to_owned(),
             "GET /cgi-bin/get_jsapi_ticket?access_token=91_token".to_owned(),
@@ -212,6 +265,7 @@ async fn c51_w10_no_error_of_the_account_s_calls_shows_a_secret() {
             client.server_token(&classic(), false).await.unwrap_err(),
             client.user_info(&token, &openid, Lang::ZhCn).await.unwrap_err(),
             client.jsapi_ticket(&account, &token).await.unwrap_err(),
+            client.code2session(&account, &Code::new(planted)).await.unwrap_err(),
         ];
         for error in errors {
             let shown = format!("{error} {error:?} {error:#?}");
