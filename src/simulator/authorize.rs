@@ -157,6 +157,8 @@ fn account<'w>(params: &Params, world: &'w World) -> Result<&'w Account, PageErr
     let account = world.account(appid).ok_or(PageError::UnknownAppid)?;
     if account.kind == AccountKind::Website {
         Err(PageError::WebsiteAppid)
+    } else if account.kind == AccountKind::MiniProgram {
+        Err(PageError::ScopeNotOwned)
     } else if account.banned {
         Err(PageError::Banned)
     } else if params.first("component_appid").is_some() {

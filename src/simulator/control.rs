@@ -7,11 +7,13 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::faults::FaultSwitch;
 use super::params::Params;
-use super::{Shared, cookies, pages, push, sns};
+use super::phone::{self, MiniProgramPhone};
+use super::{Shared, TellError, answer, cookies, js_sdk, pages, push};
 
 /// Requests under this prefix are not part of WeChat and are not recorded.
 pub(super) const PREFIX: &str = "/_simulator/";
@@ -22,6 +24,11 @@ pub(super) fn router() -> Router<Shared> {
         .route("/_simulator/faults", get(faults).post(add_faults).delete(clear_faults))
         .route("/_simulator/requests", get(requests).delete(forget_requests))
         .route("/_simulator/push", post(push))
+        .route("/_simulator/follow", post(follow))
+        .route("/_simulator/js-sdk", post(js_sdk))
+        .route("/_simulator/mini-program", post(mini_program))
+        .route(phone::USER_DATA, post(user_data))
+        .route(phone::PHONE, post(phone_number))
         .route("/_simulator/clock", post(advance).get(clock))
         .route("/_simulator/avatars/{name}/{size}", get(avatar))
 }
@@ -36,6 +43,16 @@ struct Advance {
 struct Now {
     /// Seconds since the Unix epoch.
     now: u64,
+}
+
+#[derive(Serialize)]
+struct Done {
+    ok: bool,
+}
+
+#[derive(Serialize)]
+struct Login {
+    js_code: String,
 }
 
 #[derive(Serialize)]
@@ -112,6 +129,40 @@ async fn push(State(sim): State<Shared>, body: String) -> Response<Body> {
     }
 }
 
+async fn follow(State(sim): State<Shared>, body: String) -> Response<Body> {
+    told(&body, |follow| sim.told_to_follow(&follow).map(|()| Done { ok: true }))
+}
+
+async fn js_sdk(State(sim): State<Shared>, body: String) -> Response<Body> {
+    told(&body, |config| js_sdk::config(&sim, &config))
+}
+
+async fn mini_program(State(sim): State<Shared>, body: String) -> Response<Body> {
+    told(&body, |who| {
+        MiniProgramPhone::told(&sim, &who).map(|phone| Login { js_code: phone.login() })
+    })
+}
+
+async fn user_data(State(sim): State<Shared>, body: String) -> Response<Body> {
+    told(&body, |who| MiniProgramPhone::told(&sim, &who)?.user_data())
+}
+
+async fn phone_number(State(sim): State<Shared>, body: String) -> Response<Body> {
+    told(&body, |who| MiniProgramPhone::told(&sim, &who)?.phone_number())
+}
+
+/// Does what the body says, or says why not.
+fn told<T: DeserializeOwned, A: Serialize>(
+    body: &str,
+    perform: impl FnOnce(T) -> Result<A, TellError>,
+) -> Response<Body> {
+    match serde_json::from_str(body).map(perform) {
+        Ok(Ok(answer)) => json(StatusCode::OK, &answer),
+        Ok(Err(error)) => json(StatusCode::BAD_REQUEST, &Problem { error: &error.to_string() }),
+        Err(error) => refused(&error),
+    }
+}
+
 /// A drawn picture, so that an avatar needs no network. Everybody unknown is grey.
 async fn avatar(
     State(sim): State<Shared>,
@@ -137,7 +188,7 @@ fn refused(error: &serde_json::Error) -> Response<Body> {
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
-    let mut response = Response::new(Body::from(sns::json(value)));
+    let mut response = Response::new(Body::from(answer::json(value)));
     *response.status_mut() = status;
     response
         .headers_mut()

@@ -17,9 +17,9 @@ pub enum Fault {
     TwinNewCode,
     /// The next callback is requested again by the simulator itself, without cookies, three hours later. Loopback only.
     ReplayLater,
-    /// -1 to an exchange, whose code is used up all the same.
+    /// -1 to an exchange, whose code is used up all the same. With a `path`, to any call, which is done and not told.
     BusyBurnsCode,
-    /// -1 to an exchange, whose code stays good.
+    /// -1 to an exchange, whose code stays good. With a `path`, to any call, of which nothing is done.
     BusyKeepsCode,
     /// An answer that comes after `ms` milliseconds of real time, 6000 by default. What was asked is done at once.
     Slow,
@@ -45,6 +45,19 @@ pub enum Fault {
     SexAsString,
     /// The next exchange, and the userinfo of its token, have no unionid.
     NoUnionid,
+    /// 40226 to a mini-program's exchange: WeChat takes the person for dangerous. Nothing is done.
+    CodeBlocked,
+    /// 40164 to the next `/cgi-bin/token` or `/cgi-bin/stable_token`, whatever the account's `ip_list`.
+    IpNotListed,
+    /// The next good token of an account is refused with 40001, and is dead from then on. `/cgi-bin/stable_token` goes
+    /// on giving it until it is forced to give another.
+    DeadToken,
+    /// The next user data of a mini-program has a `signature` that does not belong to it.
+    BadSignature,
+    /// The next encrypted data of a mini-program has the watermark of another appid.
+    ForeignWatermark,
+    /// The next encrypted data of a mini-program has a watermark that is two days old.
+    OldWatermark,
 }
 
 /// A fault, and when it happens: one entry of `POST /_simulator/faults`.
@@ -96,11 +109,19 @@ impl Fault {
     fn is_about(self, path: &str) -> bool {
         match self {
             Self::Slow | Self::Drop | Self::Quota | Self::MinuteQuota => path.starts_with("/sns/"),
-            Self::BusyBurnsCode
-            | Self::BusyKeepsCode
-            | Self::Snapshot
-            | Self::SnapshotUnflagged
-            | Self::NoUnionid => path == "/sns/oauth2/access_token",
+            Self::BusyBurnsCode | Self::BusyKeepsCode => {
+                matches!(path, "/sns/oauth2/access_token" | "/sns/jscode2session")
+            }
+            Self::Snapshot | Self::SnapshotUnflagged | Self::NoUnionid => {
+                path == "/sns/oauth2/access_token"
+            }
+            Self::CodeBlocked => path == "/sns/jscode2session",
+            Self::IpNotListed => matches!(path, "/cgi-bin/token" | "/cgi-bin/stable_token"),
+            Self::DeadToken => path.starts_with("/cgi-bin/") || path.starts_with("/wxa/"),
+            Self::BadSignature => path == "/_simulator/mini-program/user-data",
+            Self::ForeignWatermark | Self::OldWatermark => {
+                path.starts_with("/_simulator/mini-program/")
+            }
             Self::ControlCharacters | Self::BrokenUtf8 | Self::SexAsString => {
                 path == "/sns/userinfo"
             }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::errors::ApiError;
 use super::ids;
-use super::sns::ApiError;
 use super::world::{Account, User};
 
 const CODE_LIFE: u64 = 5 * 60;

@@ -37,6 +37,16 @@ pub(super) fn is_token(text: &str) -> bool {
     })
 }
 
+/// A fresh `jsapi_ticket`: 86 URL-safe characters.
+pub(super) fn ticket() -> String {
+    URL_SAFE_NO_PAD.encode(random::<64>())
+}
+
+/// Four digits that are always the same for the same seed.
+pub(super) fn digits(seed: &str) -> String {
+    letters(seed).take(4).map(|letter| char::from(b'0' + (letter as u8) % 10)).collect()
+}
+
 /// The request id in an error text. Its first group is the time of the request.
 pub(super) fn rid(unix_seconds: u64) -> String {
     let second = u32::from_be_bytes(random());

@@ -1,7 +1,8 @@
-//! A WeChat to test against: the official-account login, faithfully, on this machine.
+//! A WeChat to test against: its ways to sign people in, faithfully, on this machine.
 //!
 //! The simulator plays both sides of the platform that a login meets: `open.weixin.qq.com` with its authorize page, and
-//! `api.weixin.qq.com` with `/sns/*`. It plays WeChat's browser as well, so any browser or HTTP client can walk a login.
+//! `api.weixin.qq.com` with its API. It plays WeChat's browser as well, so any browser or HTTP client can walk a login,
+//! and phones that run mini-programs.
 //! It shares no code with this crate's own client: the two can only agree by both being right.
 //!
 //! ```
@@ -21,13 +22,25 @@
 //! | `/` | who lives here, and how to use it |
 //! | `/connect/oauth2/authorize` | the page that asks: parameters in the strict order, errors 10003-10016 as pages |
 //! | `/sns/oauth2/access_token`, `/sns/oauth2/refresh_token`, `/sns/userinfo`, `/sns/auth` | the API; GET or POST form; always HTTP 200 and `text/plain` |
+//! | `/cgi-bin/token`, `/cgi-bin/stable_token` | an account's own access token; the second takes a JSON body only. Always HTTP 200 and JSON |
+//! | `/cgi-bin/user/info`, `/cgi-bin/ticket/getticket?type=jsapi` | who follows the account, and the ticket of its pages |
+//! | `/sns/jscode2session`, `/wxa/checksession` | a mini-program's sign-in, and whether its session key is the current one |
 //! | `/_simulator/faults` | `GET` lists, `POST` adds, `DELETE` clears what is to go wrong |
 //! | `/_simulator/requests` | `GET` lists what arrived, `DELETE` forgets it |
 //! | `/_simulator/push` | `POST {"event": "user_authorization_revoke", "appid": "wx...", "user": "alice", "url": "http://127.0.0.1:8080/_wx/messages", "token": "..."}` sends a signed message, as WeChat does to an account's message server, and answers `{"status": ..., "body": ...}`. With `"aes_key"` it is encrypted, with `"format": "json"` it is JSON. Loopback addresses only |
+//! | `/_simulator/follow` | `POST {"user": "bob", "appid": "wx...", "follow": true}`: from now on bob follows the account, or follows it no more. No message is sent |
+//! | `/_simulator/mini-program` | `POST {"user": "alice", "appid": "wx..."}` is `wx.login` on alice's phone, and answers `{"js_code": "..."}` |
+//! | `/_simulator/mini-program/user-data`, `/_simulator/mini-program/phone` | the same `POST` after the code was exchanged: what `wx.getUserProfile` and the phone-number button give, signed and encrypted with the current session key |
+//! | `/_simulator/js-sdk` | `POST {"appid": "wx...", "url": "...", "timestamp": 1414587457, "nonceStr": "...", "signature": "..."}` answers what `wx.config` would, as `{"errMsg": "config:ok"}` |
 //! | `/_simulator/clock` | `POST {"advance_seconds": 7200}` moves the clock; `GET` reads it |
 //!
-//! Codes live 5 minutes and work once, tokens 2 hours, refresh tokens and remembered consents 30 days. Time is the
-//! simulator's own and can be moved with [`Simulator::advance`].
+//! Codes live 5 minutes and work once, tokens and tickets 2 hours, refresh tokens and remembered consents 30 days. Time is
+//! the simulator's own and can be moved with [`Simulator::advance`].
+//!
+//! Each fetch from `/cgi-bin/token` gives a new token; the one before it is good for 5 more minutes, and those before that
+//! no more. `/cgi-bin/stable_token` gives the same until its last 5 minutes, in which the old and the new one are both
+//! good. `"force_refresh": true` ends the old one at once: 20 times a day, and not again within 30 seconds. The two know
+//! nothing of each other. A mini-program's session key changes with each sign-in of the person.
 //!
 //! # Who is it?
 //!
@@ -70,11 +83,12 @@
 //!     secret = "fedcba9876543210fedcba9876543210"
 //!     name = "花店"
 //!     callback_hosts = ["h5.example.com"]   # no scheme, no port, no path
-//!     kind = "official-account"             # or "website"
+//!     kind = "official-account"             # or "website", "mini-program", "wecom" (with a corpid and an agentid)
 //!     scopes = ["snsapi_base", "snsapi_userinfo"]
 //!     banned = false
 //!     sandbox = false                       # true: followers only
 //!     open_platform = true                  # false: nobody has a unionid here
+//!     ip_list = ["127.0.0.1"]               # who may fetch the account's token; left out: everybody
 //!
 //!     [[users]]
 //!     name = "erin"                         # for X-Simulator-User
@@ -83,6 +97,8 @@
 //!     follower_of = ["wxfedcba9876543210"]
 //!     unionid = true                        # or false, or a unionid
 //!     snapshot = false
+//!     userid = "ErinLi"                     # the member id in WeCom; left out: an outsider
+//!     phone = "+86 13800138000"             # left out: a made-up one
 //!
 //!     [switches]
 //!     lenient_order = false
@@ -90,27 +106,38 @@
 //!     base_grant_keeps_refresh = false
 //!     wrong_secret_is_40001 = false
 //!     authorizes_per_minute = 600           # left out: no limit
+//!     code2sessions_per_minute = 100        # left out: no limit
 //! "#)?;
 //! assert_eq!(world.users[0].openid("wxfedcba9876543210").len(), 28);
 //! # Ok::<(), wxgate::simulator::WorldError>(())
 //! ```
 
+mod answer;
 mod authorize;
+mod cgi;
 mod clock;
 mod control;
 mod cookies;
+mod errors;
 mod faults;
+mod followers;
 mod grants;
 mod ids;
+mod js_sdk;
+mod mini_program;
 mod outgoing;
 mod pages;
 mod params;
+mod phone;
 mod profile;
 mod push;
 mod record;
 mod replay;
+mod sealed;
 mod server;
+mod server_tokens;
 mod sns;
+mod told;
 mod visit;
 mod way_back;
 mod world;
@@ -124,7 +151,10 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 pub use faults::{Fault, FaultSwitch};
+pub use phone::{MiniProgramPhone, UserData};
 pub use record::Received;
+pub use sealed::Sealed;
+pub use told::TellError;
 pub use world::{Account, AccountKind, Switches, Unionid, User, World, WorldError};
 
 /// A running simulator. Dropping it stops it.
@@ -173,6 +203,9 @@ struct Platform {
     url: String,
     clock: clock::Clock,
     grants: Mutex<grants::Grants>,
+    server_tokens: Mutex<server_tokens::ServerTokens>,
+    session_keys: Mutex<mini_program::SessionKeys>,
+    followers: followers::Followers,
     faults: faults::Faults,
     record: record::Record,
     replays: replay::Replays,
@@ -317,6 +350,9 @@ impl Builder {
             url: format!("http://{addr}"),
             clock: clock::Clock::default(),
             grants: Mutex::default(),
+            server_tokens: Mutex::default(),
+            session_keys: Mutex::default(),
+            followers: followers::Followers::default(),
             faults: faults::Faults::default(),
             record: record::Record::default(),
             replays: replay::Replays::default(),
@@ -331,6 +367,14 @@ impl Builder {
 impl Platform {
     fn grants(&self) -> MutexGuard<'_, grants::Grants> {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn server_tokens(&self) -> MutexGuard<'_, server_tokens::ServerTokens> {
+        self.server_tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn session_keys(&self) -> MutexGuard<'_, mini_program::SessionKeys> {
+        self.session_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn advance(self: &Arc<Self>, by: Duration) {

@@ -6,7 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use super::Shared;
 use super::authorize::{Authorize, PageError};
-use super::world::{Account, User, World};
+use super::world::{Account, User};
 
 /// Nothing is loaded from anywhere; only the page of a twin callback runs a script.
 const POLICY: &str =
@@ -95,18 +95,22 @@ impl<'a> Face<'a> {
 }
 
 /// Who are you?
-pub(super) fn picker(world: &World, authorize: &Authorize<'_>) -> Response<Body> {
+pub(super) fn picker(sim: &Shared, authorize: &Authorize<'_>) -> Response<Body> {
     let account = authorize.account;
-    let face = |user| Face::of(user, User::follows(user, &account.appid));
-    html(&Picker { account, users: world.users.iter().map(face).collect() })
+    let face = |user| Face::of(user, sim.follows(user, &account.appid));
+    html(&Picker { account, users: sim.world.users.iter().map(face).collect() })
 }
 
 /// May the account have your profile?
-pub(super) fn consent(authorize: &Authorize<'_>, visitor: &Visitor<'_>) -> Response<Body> {
+pub(super) fn consent(
+    sim: &Shared,
+    authorize: &Authorize<'_>,
+    visitor: &Visitor<'_>,
+) -> Response<Body> {
     let account = authorize.account;
     html(&Consent {
         account,
-        face: Face::of(visitor.user, visitor.user.follows(&account.appid)),
+        face: Face::of(visitor.user, sim.follows(visitor.user, &account.appid)),
         target: &authorize.redirect_uri,
     })
 }
@@ -130,7 +134,7 @@ pub(super) fn twin(location: &str, twin: &str) -> Response<Body> {
 
 /// What this is, and who lives here.
 pub(super) fn home(sim: &Shared, current: Option<&str>) -> Response<Body> {
-    let follows = |user: &User| sim.world.accounts.iter().any(|it| user.follows(&it.appid));
+    let follows = |user: &User| sim.world.accounts.iter().any(|it| sim.follows(user, &it.appid));
     html(&Home {
         url: &sim.url,
         now: sim.clock.seconds(),

@@ -1,10 +1,5 @@
 //! The parameters of a request: the query, and a form's body after it.
 
-use std::convert::Infallible;
-
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
-use http::Method;
 use url::form_urlencoded;
 
 /// Names and values in the order in which they came.
@@ -14,6 +9,13 @@ pub(super) struct Params(Vec<(String, String)>);
 impl Params {
     pub(super) fn parse(text: &[u8]) -> Self {
         Self(form_urlencoded::parse(text).into_owned().collect())
+    }
+
+    /// Those of a query, and of a form after it.
+    pub(super) fn parse_both(query: &[u8], form: &[u8]) -> Self {
+        let mut params = Self::parse(query);
+        params.0.extend(Self::parse(form).0);
+        params
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -27,19 +29,5 @@ impl Params {
     /// The value, or `missing` where there is none or an empty one.
     pub(super) fn required<E>(&self, wanted: &str, missing: E) -> Result<&str, E> {
         self.first(wanted).filter(|value| !value.is_empty()).ok_or(missing)
-    }
-}
-
-impl<S: Send + Sync> FromRequest<S> for Params {
-    type Rejection = Infallible;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let mut params = Self::parse(request.uri().query().unwrap_or_default().as_bytes());
-        if request.method() == Method::POST {
-            // A body too long for a form has no parameters.
-            let body = Bytes::from_request(request, state).await;
-            params.0.extend(Self::parse(&body.unwrap_or_default()).0);
-        }
-        Ok(params)
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::answer::json;
 use super::grants::Grant;
-use super::sns;
 use super::world::User;
 
 /// The nickname of everybody whose real one WeChat does not give.
@@ -54,7 +54,7 @@ pub(super) fn body(grant: &Grant, user: &User, url: &str, quirks: Quirks) -> Vec
     if quirks.control_characters || quirks.broken_utf8 {
         nickname.push(MARK);
     }
-    let text = sns::json(&Userinfo {
+    let text = json(&Userinfo {
         openid: &grant.openid,
         nickname,
         sex: if quirks.sex_as_string { Sex::Text("1") } else { Sex::Number(0) },
@@ -76,10 +76,13 @@ pub(super) fn body(grant: &Grant, user: &User, url: &str, quirks: Quirks) -> Vec
     on_the_wire(&text, &mark)
 }
 
+fn avatar(grant: &Grant, user: &User, url: &str) -> String {
+    if grant.snapshot { format!("{url}/_simulator/avatars/_/132") } else { picture(user, url) }
+}
+
 /// The picture: the one in the world, or one that the simulator draws. The last part is the size, as in real ones.
-pub(super) fn avatar(grant: &Grant, user: &User, url: &str) -> String {
+pub(super) fn picture(user: &User, url: &str) -> String {
     match &user.avatar {
-        _ if grant.snapshot => format!("{url}/_simulator/avatars/_/132"),
         Some(avatar) => avatar.clone(),
         None => format!("{url}/_simulator/avatars/{}/132", user.name),
     }

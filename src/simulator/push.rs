@@ -6,10 +6,9 @@ use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
 use http::Method;
 use serde::{Deserialize, Serialize};
-use sha1::{Digest, Sha1};
 use url::Url;
 
-use super::{Shared, ids, outgoing};
+use super::{Shared, ids, outgoing, sealed};
 
 /// A key of 43 letters and digits holds two bits more than 32 bytes, which may be set.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -101,10 +100,7 @@ pub(super) async fn push(sim: &Shared, push: Push) -> Result<Pushed, String> {
 fn sign(parts: &[&str]) -> String {
     let mut parts = parts.to_vec();
     parts.sort_unstable();
-    let hex = |byte: u8| {
-        [byte >> 4, byte & 15].map(|it| char::from(b"0123456789abcdef"[usize::from(it)]))
-    };
-    Sha1::digest(parts.concat()).into_iter().flat_map(hex).collect()
+    sealed::sha1_hex(&parts)
 }
 
 fn write(format: Format, fields: &[(&str, &str)]) -> String {

@@ -1,5 +1,6 @@
 //! The listener: accepts connections, notes what arrives, and can cut a line without an answer.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +19,7 @@ use tokio::task::JoinSet;
 use tower_service::Service as _;
 
 use super::record::Received;
-use super::{Shared, control, pages, sns, visit};
+use super::{Shared, answer, control, pages, visit};
 
 const LONGEST_FORM: usize = 64 * 1024;
 
@@ -26,6 +27,10 @@ const LONGEST_FORM: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the connection was closed on purpose")]
 pub(super) struct HangUp;
+
+/// The address of whoever sent a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// Serves until `stop` changes or its sender is gone, then closes every connection.
 pub(super) async fn run(listener: TcpListener, sim: Shared, mut stop: watch::Receiver<()>) {
@@ -36,8 +41,9 @@ pub(super) async fn run(listener: TcpListener, sim: Shared, mut stop: watch::Rec
             _ = stop.changed() => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(serve(stream, router.clone()));
+                Ok((stream, addr)) => {
+                    let peer = Peer(addr.ip().to_canonical());
+                    connections.spawn(serve(stream, peer, router.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the simulator cannot accept a connection");
@@ -51,8 +57,9 @@ pub(super) async fn run(listener: TcpListener, sim: Shared, mut stop: watch::Rec
     connections.shutdown().await;
 }
 
-async fn serve(stream: TcpStream, router: Router) {
-    let service = service_fn(move |request: Request<Incoming>| {
+async fn serve(stream: TcpStream, peer: Peer, router: Router) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let mut router = router.clone();
         async move {
             let Ok(response) = router.call(request).await;
@@ -69,9 +76,11 @@ async fn serve(stream: TcpStream, router: Router) {
 fn router(sim: Shared) -> Router {
     Router::new()
         .route(visit::PATH, get(visit::handle).post(visit::handle))
-        .route("/sns", any(sns::handle))
-        .route("/sns/", any(sns::handle))
-        .route("/sns/{*path}", any(sns::handle))
+        .route("/sns", any(answer::handle))
+        .route("/sns/", any(answer::handle))
+        .route("/sns/{*path}", any(answer::handle))
+        .route("/cgi-bin/{*path}", any(answer::handle))
+        .route("/wxa/{*path}", any(answer::handle))
         .merge(control::router())
         .fallback(pages::not_found)
         .layer(middleware::from_fn_with_state(sim.clone(), note))
@@ -104,7 +113,7 @@ async fn note(State(sim): State<Shared>, request: Request, next: Next) -> Respon
 
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     if response.extensions().get::<HangUp>().is_none() {
-        let errcode = response.extensions().get::<sns::Errcode>();
+        let errcode = response.extensions().get::<answer::Errcode>();
         sim.record.answered(entry, response.status().as_u16(), errcode.map(|it| it.0));
     }
     response

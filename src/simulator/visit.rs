@@ -47,7 +47,7 @@ pub(super) async fn handle(
     }
     let visitor = match who(&sim, &headers) {
         Ok(Some(visitor)) => visitor,
-        Ok(None) => return pages::picker(&sim.world, &authorize),
+        Ok(None) => return pages::picker(&sim, &authorize),
         Err(response) => return response,
     };
     let told = match told(&headers, &tap) {
@@ -59,7 +59,7 @@ pub(super) async fn handle(
     }
     let silent = || is_silent(&sim, &authorize, &visitor).then_some(Answer::Allow);
     let Some(answer) = told.or_else(silent) else {
-        return pages::consent(&authorize, &visitor);
+        return pages::consent(&sim, &authorize, &visitor);
     };
     let answer = mishap(&sim).unwrap_or(answer);
     // Only a tap is remembered: a script that allows must not change what people are asked later.
@@ -135,7 +135,7 @@ fn told(headers: &HeaderMap, tap: &Params) -> Result<Option<Answer>, Response<Bo
 /// The errors that depend on who it is.
 fn refusal(sim: &Shared, authorize: &Authorize<'_>, visitor: &Visitor<'_>) -> Option<PageError> {
     let account = authorize.account;
-    if account.sandbox && !visitor.user.follows(&account.appid) {
+    if account.sandbox && !sim.follows(visitor.user, &account.appid) {
         return Some(PageError::MustFollow);
     }
     let limit = sim.world.switches.authorizes_per_minute?;
@@ -151,7 +151,7 @@ fn is_silent(sim: &Shared, authorize: &Authorize<'_>, visitor: &Visitor<'_>) -> 
         return true;
     }
     // A follower from the menu is not asked even where forcePopup wants it.
-    if visitor.from_menu && user.follows(appid) {
+    if visitor.from_menu && sim.follows(user, appid) {
         return true;
     }
     let now = sim.clock.seconds();

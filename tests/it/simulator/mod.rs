@@ -3,6 +3,8 @@
 mod api;
 mod authorize;
 mod faults;
+mod mini_program;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Once;
@@ -92,6 +94,15 @@ impl Visit {
         serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON")
     }
 
+    /// A call of `/cgi-bin` or `/wxa`.
+    async fn cgi(&self, path: &str, query: &str) -> Value {
+        read_cgi(self.get(&format!("{}{path}?{query}", self.sim.url())).await).await
+    }
+
+    async fn cgi_post(&self, path: &str, body: &str) -> Value {
+        read_cgi(self.post(&format!("{}{path}", self.sim.url()), body).await).await
+    }
+
     async fn exchange(&self, code: &str) -> Value {
         let query =
             format!("appid={APPID}&secret={SECRET}&code={code}&grant_type=authorization_code");
@@ -116,6 +127,20 @@ impl Visit {
         assert!(token["errcode"].is_null(), "{token}");
         token
     }
+}
+
+async fn read_cgi(answer: Response) -> Value {
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "application/json; encoding=utf-8");
+    serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
 }
 
 fn client() -> Client {

@@ -1,10 +1,15 @@
-//! The accounts and people that the simulated WeChat knows, and the TOML file that describes them.
+//! The accounts and people that the simulated WeChat knows, as a TOML file describes them.
 
-use std::collections::HashSet;
+mod checks;
+
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
 use super::ids;
+
+/// The `agentid` of an account that is given none: what the first app of a corp gets.
+const FIRST_AGENT: u32 = 1_000_002;
 
 /// Everything that exists in a simulated WeChat.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -25,19 +30,22 @@ pub struct World {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Account {
-    /// `wx` and 16 hexadecimal digits.
+    /// `wx` and 16 hexadecimal digits. For WeCom the corpid, which may begin with `ww` as well.
     pub appid: String,
-    /// The app secret that exchanges a code.
+    /// The app secret that exchanges a code. For WeCom the secret of the corp's app.
     pub secret: String,
     /// The name on the consent sheet. Default: none, the appid is shown.
     #[serde(default)]
     pub name: String,
-    /// The hosts of 网页授权域名: matched exactly, without scheme and port.
+    /// The hosts of 网页授权域名 or 授权回调域: matched exactly, without scheme and port. In WeCom a host may have a port,
+    /// and is then good for that port alone. A mini-program needs none. Default: none.
+    #[serde(default)]
     pub callback_hosts: Vec<String>,
     /// Default: an official account.
     #[serde(default)]
     pub kind: AccountKind,
-    /// The scopes that the account owns. Default: `snsapi_base` and `snsapi_userinfo`.
+    /// The scopes that an official account owns. Other kinds own what their kind owns. Default: `snsapi_base` and
+    /// `snsapi_userinfo`.
     #[serde(default = "both_scopes")]
     pub scopes: Vec<String>,
     /// Banned: its authorize page is error 10004. Default: false.
@@ -49,6 +57,13 @@ pub struct Account {
     /// Bound to an Open Platform account, without which nobody has a unionid here. Default: true.
     #[serde(default = "yes")]
     pub open_platform: bool,
+    /// The app within a WeCom corp. Default: 1000002.
+    #[serde(default)]
+    pub agentid: Option<u32>,
+    /// The addresses that may fetch the account's own access token; others get 40164. In WeCom, those that may use it;
+    /// others get 60020. Mini-programs are exempt. Default: every address may.
+    #[serde(default)]
+    pub ip_list: Option<Vec<IpAddr>>,
 }
 
 /// What kind of account it is.
@@ -59,8 +74,12 @@ pub enum AccountKind {
     /// 公众号: signs people in inside WeChat.
     #[default]
     OfficialAccount,
-    /// 网站应用: its appid on the official-account page is error 10016.
+    /// 网站应用: signs people in on a desktop, by a QR code. Its appid on the official-account page is error 10016.
     Website,
+    /// 小程序: sends codes of its own, without any page.
+    MiniProgram,
+    /// 企业微信: a corp and one app of it, which signs in the corp's members.
+    Wecom,
 }
 
 /// A person.
@@ -86,6 +105,12 @@ pub struct User {
     /// virtual openid, unionid and profile. Default: false.
     #[serde(default)]
     pub snapshot: bool,
+    /// The member id in every WeCom corp of this world. Default: none, the person is an outsider there.
+    #[serde(default)]
+    pub userid: Option<String>,
+    /// Country code and number, such as `+86 13800138000`. Default: a made-up one.
+    #[serde(default)]
+    pub phone: Option<String>,
 }
 
 /// Whether a person has a unionid, and which.
@@ -111,10 +136,12 @@ pub struct Switches {
     pub require_wechat_ua: bool,
     /// A later `snsapi_base` grant leaves earlier refresh tokens alive, instead of voiding them.
     pub base_grant_keeps_refresh: bool,
-    /// A wrong secret is answered with 40001 instead of 40125.
+    /// A wrong secret is answered with 40001 instead of 40125. WeCom always does.
     pub wrong_secret_is_40001: bool,
     /// So many visits of one person to the authorize page of one account a minute, then error 10009. Default: no limit.
     pub authorizes_per_minute: Option<u32>,
+    /// So many sign-ins of one person to one mini-program a minute, then error 45011. Default: no limit. WeChat's is 100.
+    pub code2sessions_per_minute: Option<u32>,
 }
 
 /// A world file that cannot be used.
@@ -130,15 +157,23 @@ pub enum WorldError {
 }
 
 impl World {
-    /// One official account, `wx0123456789abcdef` with the secret `0123456789abcdef0123456789abcdef` and the callback
-    /// hosts `127.0.0.1` and `localhost`, and four people: `alice` follows it, `bob` does not, `carol` arrives by a
-    /// snapshot page, `dave` has neither unionid nor picture.
+    /// One account of each kind, with the callback hosts `127.0.0.1` and `localhost`:
+    ///
+    /// | kind | appid | secret |
+    /// | --- | --- | --- |
+    /// | official account | `wx0123456789abcdef` | `0123456789abcdef0123456789abcdef` |
+    /// | website | `wx1111111111111111` | 32 times `1` |
+    /// | mini-program | `wx2222222222222222` | 32 times `2` |
+    /// | WeCom | `ww3333333333333333`, agent 1000002 | 43 times `3` |
+    ///
+    /// And four people: `alice` follows the official account and is the member `AliceZhang` of the corp, `bob` is
+    /// neither, `carol` arrives by a snapshot page, `dave` has neither unionid nor picture.
     ///
     /// # Panics
     ///
     /// Never: a test reads the file that is compiled in.
     pub fn builtin() -> Self {
-        Self::from_toml(include_str!("builtin.toml")).expect("the built-in world is valid")
+        Self::from_toml(include_str!("../builtin.toml")).expect("the built-in world is valid")
     }
 
     /// Reads a world file. Unknown keys are errors, and so are values that contradict each other.
@@ -157,30 +192,6 @@ impl World {
     pub fn user(&self, name: &str) -> Option<&User> {
         self.users.iter().find(|user| user.name == name)
     }
-
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.accounts.is_empty() {
-            problems.push("there is no account".to_owned());
-        }
-        if self.users.is_empty() {
-            problems.push("there is no user".to_owned());
-        }
-        let mut seen = HashSet::new();
-        for account in &self.accounts {
-            if !seen.insert(&account.appid) {
-                problems.push(format!("the appid {:?} is there twice", account.appid));
-            }
-            account.problems(&mut problems);
-        }
-        for user in &self.users {
-            if !seen.insert(&user.name) {
-                problems.push(format!("the user {:?} is there twice", user.name));
-            }
-            user.problems(self, &mut problems);
-        }
-        problems
-    }
 }
 
 impl Account {
@@ -189,22 +200,26 @@ impl Account {
         if self.name.is_empty() { &self.appid } else { &self.name }
     }
 
-    fn problems(&self, problems: &mut Vec<String>) {
-        if !is_appid(&self.appid) {
-            problems.push(format!(
-                "the appid {:?} is not wx and 16 lower-case hexadecimal digits",
-                self.appid
-            ));
-        }
-        if self.secret.is_empty() {
-            problems.push(format!("the account {:?} has no secret", self.appid));
-        }
-        for host in &self.callback_hosts {
-            if host.is_empty() || host.contains(['/', ':', '@', '?', '#', ' ']) {
-                problems.push(format!(
-                    "the callback host {host:?} is not a bare host without scheme, port and path"
-                ));
-            }
+    /// The app within a WeCom corp.
+    pub fn agentid(&self) -> u32 {
+        self.agentid.unwrap_or(FIRST_AGENT)
+    }
+
+    /// Whether a request from this address may have to do with the account's own access token.
+    pub(super) fn lists(&self, ip: IpAddr) -> bool {
+        self.ip_list.as_ref().is_none_or(|list| list.contains(&ip))
+            || self.kind == AccountKind::MiniProgram
+    }
+}
+
+impl AccountKind {
+    /// As the world file calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::OfficialAccount => "official-account",
+            Self::Website => "website",
+            Self::MiniProgram => "mini-program",
+            Self::Wecom => "wecom",
         }
     }
 }
@@ -235,24 +250,25 @@ impl User {
         self.unionid().map(|_| ids::person_id("open platform", &person))
     }
 
-    /// Whether the person follows the account.
-    pub fn follows(&self, appid: &str) -> bool {
-        self.follower_of.iter().any(|followed| followed == appid)
+    /// The person's `external_userid` in a WeCom corp, for whoever is no member of it.
+    pub fn external_userid(&self, corpid: &str) -> String {
+        let id = ids::person_id(corpid, &format!("outsider {}", self.name));
+        format!("wm{id}")
     }
 
-    fn problems(&self, world: &World, problems: &mut Vec<String>) {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if self.name.is_empty() || !self.name.bytes().all(plain) {
-            problems.push(format!("the user name {:?} is not made of a-z, 0-9 and -", self.name));
+    /// Country code and number: those in the world, or made-up ones.
+    pub fn phone(&self) -> (String, String) {
+        let given =
+            self.phone.as_deref().and_then(|phone| phone.strip_prefix('+')?.split_once(' '));
+        match given {
+            Some((country, number)) => (country.to_owned(), number.to_owned()),
+            None => ("86".to_owned(), format!("1380013{}", ids::digits(&self.name))),
         }
-        for appid in &self.follower_of {
-            if world.account(appid).is_none() {
-                problems.push(format!(
-                    "the user {:?} follows {appid:?}, which is no account",
-                    self.name
-                ));
-            }
-        }
+    }
+
+    /// Whether the person follows the account when the simulator starts.
+    pub fn follows(&self, appid: &str) -> bool {
+        self.follower_of.iter().any(|followed| followed == appid)
     }
 }
 
@@ -260,12 +276,6 @@ impl Default for Unionid {
     fn default() -> Self {
         Self::MadeUp(true)
     }
-}
-
-fn is_appid(text: &str) -> bool {
-    text.strip_prefix("wx").is_some_and(|digits| {
-        digits.len() == 16 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    })
 }
 
 fn both_scopes() -> Vec<String> {
@@ -294,25 +304,35 @@ mod tests {
         assert!(user("carol").snapshot);
         assert_eq!(user("dave").unionid(), None);
         assert_eq!(user("dave").avatar.as_deref(), Some(""));
+        assert_eq!(user("alice").userid.as_deref(), Some("AliceZhang"));
+        assert_eq!(user("bob").userid, None);
     }
 
     #[test]
-    fn unknown_keys_are_errors() {
-        let good = include_str!("builtin.toml");
-        assert!(World::from_toml(good).is_ok());
-        let error = World::from_toml(&good.replace("nickname", "nick")).unwrap_err();
-        assert!(error.to_string().contains("nick"), "{error}");
+    fn the_builtin_world_has_an_account_of_each_kind() {
+        let world = World::builtin();
+        let accounts: Vec<_> =
+            world.accounts.iter().map(|it| (it.kind, &*it.appid, &*it.secret)).collect();
+        let (ones, twos, threes) = ("1".repeat(32), "2".repeat(32), "3".repeat(43));
+        assert_eq!(
+            accounts[1..],
+            [
+                (AccountKind::Website, "wx1111111111111111", &*ones),
+                (AccountKind::MiniProgram, "wx2222222222222222", &*twos),
+                (AccountKind::Wecom, "ww3333333333333333", &*threes),
+            ]
+        );
+        assert_eq!(world.accounts[3].agentid(), 1_000_002);
+        assert!(world.accounts.iter().all(|it| it.open_platform && it.callback_hosts.len() == 2));
     }
 
     #[test]
-    fn every_problem_is_listed_at_once() {
-        let text = include_str!("builtin.toml")
-            .replace("\"127.0.0.1\"", "\"http://127.0.0.1\"")
-            .replace("\"bob\"", "\"Bob!\"")
-            .replace("\"carol\"", "\"alice\"");
-        let error = World::from_toml(&text).unwrap_err().to_string();
-        for part in ["http://127.0.0.1", "Bob!", "\"alice\" is there twice"] {
-            assert!(error.contains(part), "{part} is not in {error}");
-        }
+    fn a_phone_is_the_one_in_the_world_or_made_up() {
+        let mut bob = World::builtin().user("bob").expect("bob").clone();
+        let (country, number) = bob.phone();
+        assert_eq!((&*country, number.len()), ("86", 11));
+        assert_eq!(bob.phone(), (country, number));
+        bob.phone = Some("+852 91234567".to_owned());
+        assert_eq!(bob.phone(), ("852".to_owned(), "91234567".to_owned()));
     }
 }
