@@ -9,6 +9,7 @@ mod browser;
 mod callback;
 mod client;
 mod client_account;
+mod client_doors;
 mod command;
 mod config;
 mod domains;
