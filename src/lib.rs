@@ -19,7 +19,8 @@
 //! }
 //! ```
 //!
-//! [`login`] says what it does with a request; [`session`] where sign-ins are kept; [`wechat`] is the client alone.
+//! [`login`] says what it does with a request; [`session`] where sign-ins are kept; [`keeper`] what an account has in
+//! common for all of its users; [`wechat`] is the client alone.
 //!
 //! # Features
 //!
@@ -45,6 +46,7 @@ pub mod demo;
 mod doors;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+pub mod keeper;
 pub mod login;
 pub mod origin;
 pub mod secret;

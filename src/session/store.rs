@@ -232,6 +232,11 @@ impl OneUse {
         Self(format!("{kind}:{}", digest([sealed])).into())
     }
 
+    /// What an account has in common for all of its users, such as its own token.
+    pub(crate) fn kept(what: &str, account: &str) -> Self {
+        Self(format!("kept:{what}:{account}").into())
+    }
+
     /// The same for one state alone: what became of it is nobody else's business.
     pub(crate) fn under(&self, state: &str) -> Self {
         Self(format!("outcome:{}", digest([self.as_str(), state])).into())

@@ -6,8 +6,9 @@ use std::{
 };
 
 /// The rooms, each of which may use those before it. The simulator stands alone.
-const ROOMS: [&str; 10] = [
-    "clock", "secret", "origin", "trust", "wechat", "session", "login", "doors", "gateway", "demo",
+const ROOMS: [&str; 11] = [
+    "clock", "secret", "origin", "trust", "wechat", "session", "keeper", "login", "doors",
+    "gateway", "demo",
 ];
 
 fn root() -> &'static Path {

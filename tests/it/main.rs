@@ -17,6 +17,7 @@ mod facade;
 mod faults;
 mod fleet;
 mod fronts;
+mod keeper;
 mod keys;
 mod layer;
 mod load;

@@ -6,7 +6,7 @@ mod disk;
 mod file;
 mod file_disks;
 mod file_kills;
-mod redis;
+pub mod redis;
 mod redis_faults;
 mod redis_load;
 pub mod redis_server;
