@@ -79,6 +79,11 @@ secret_string! {
 }
 
 secret_string! {
+    /// The `user_ticket` of a WeCom member who has granted name and avatar, good for half an hour.
+    UserTicket
+}
+
+secret_string! {
     /// The token of an account's message server (服务器配置), with which WeChat signs what it sends there.
     MessageToken
 }
@@ -173,7 +178,7 @@ mod tests {
     fn w10_a_secret_does_not_show_in_debug_output() {
         let planted = "planted-7c1f";
         let printed = format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             AppSecret::new(planted),
             Code::new(planted),
             UserToken::new(planted),
@@ -181,6 +186,7 @@ mod tests {
             ServerToken::new(planted),
             JsapiTicket::new(planted),
             SessionKey::new(planted),
+            UserTicket::new(planted),
             MessageToken::new(planted),
             EncodingAesKey::new(planted),
             StorePassword::new(planted),
@@ -189,7 +195,7 @@ mod tests {
             printed,
             "AppSecret([redacted]) Code([redacted]) UserToken([redacted]) RefreshToken([redacted]) \
              ServerToken([redacted]) JsapiTicket([redacted]) SessionKey([redacted]) \
-             MessageToken([redacted]) EncodingAesKey([redacted]) StorePassword([redacted])"
+             UserTicket([redacted]) MessageToken([redacted]) EncodingAesKey([redacted]) StorePassword([redacted])"
         );
         assert_eq!(Code::new(planted).expose(), planted);
     }

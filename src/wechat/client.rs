@@ -280,6 +280,10 @@ impl<'a> Ask<'a> {
         Self { call, platform: Platform::Wechat, path, query: &[], json: Some(json) }
     }
 
+    pub(super) fn with_query(self, query: &'a [(&'a str, &'a str)]) -> Self {
+        Self { query, ..self }
+    }
+
     pub(super) fn of_wecom(self) -> Self {
         Self { platform: Platform::Wecom, ..self }
     }

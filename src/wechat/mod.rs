@@ -30,6 +30,7 @@ mod message;
 mod mini_program;
 mod server_token;
 mod types;
+mod wecom;
 mod wire;
 
 pub use authorize::{AuthorizeUrl, InvalidAuthorizeUrl};
@@ -47,3 +48,4 @@ pub use types::{
     Account, AccountKind, AppId, Grant, InvalidId, Lang, OpenId, Scope, ServerTokenKind, UnionId,
     Userinfo,
 };
+pub use wecom::WecomUser;

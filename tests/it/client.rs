@@ -144,7 +144,11 @@ async fn w08_what_is_not_an_answer_of_wechat_s_is_an_error() {
 
 #[tokio::test]
 async fn every_fixture_is_read_by_some_test() {
-    let source = concat!(include_str!("client.rs"), include_str!("client_account.rs"));
+    let source = concat!(
+        include_str!("client.rs"),
+        include_str!("client_account.rs"),
+        include_str!("client_doors.rs")
+    );
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/wechat");
     for file in std::fs::read_dir(folder).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();

@@ -1,15 +1,28 @@
 //! The client's calls for the other ways in, against the simulator: mini-programs and WeCom.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
+use axum::response::IntoResponse;
 use wxgate::{
     Account, AppSecret, Code,
     clock::{Clock, SystemClock},
+    keeper::{KeeperError, ServerTokens},
+    secret::{ServerToken, UserTicket},
+    session::MemoryStore,
     simulator::{Fault, FaultSwitch, Simulator},
-    wechat::{BadOpenData, Expected, OpenData, Reaction, UserData},
+    wechat::{
+        AnswerFault, BadOpenData, Call, Client, Endpoints, ErrCode, Error, Expected, Kind,
+        OpenData, OpenId, Reaction, UserData, Userinfo, WecomUser,
+    },
 };
 
-use crate::world;
+use crate::{
+    client::{OPENID, answering, fixture, host},
+    world,
+};
 
 #[tokio::test]
 async fn what_a_mini_program_sends_at_the_simulator_is_read_and_alterations_are_not() {
@@ -61,4 +74,132 @@ async fn what_a_mini_program_sends_at_the_simulator_is_read_and_alterations_are_
     let data = OpenData { encrypted_data: &sealed.encrypted_data, iv: &sealed.iv };
     assert!(data.phone(&next.session_key, &expected).is_ok());
     assert_eq!(data.phone(key, &expected), Err(BadOpenData::Sealed));
+}
+
+fn wecom(host: &str) -> Client {
+    Client::new(Endpoints::all_at(host).unwrap())
+}
+
+async fn came_back(name: &str) -> Result<WecomUser, Error> {
+    let client = wecom(&host(fixture(name)).await);
+    client.wecom_user(&ServerToken::new("token"), &Code::new("code")).await
+}
+
+async fn detail(name: &str) -> Result<Userinfo, Error> {
+    let client = wecom(&host(fixture(name)).await);
+    let (token, ticket) = (ServerToken::new("token"), UserTicket::new("ticket"));
+    client.wecom_detail(&token, &ticket, &OpenId::parse("AliceZhang").unwrap()).await
+}
+
+#[tokio::test]
+async fn w08_every_shape_of_a_wecom_user_is_read() {
+    for (name, expected, has_ticket) in [
+        ("wecom-member.json", "AliceZhang", false),
+        ("wecom-member-old.json", "AliceZhang", false),
+        ("wecom-member-ticket.json", "zhang.san@corp-1", true),
+    ] {
+        let user = came_back(name).await.unwrap();
+        let WecomUser::Member { userid, user_ticket } = &user else { panic!("{name}: {user:?}") };
+        assert_eq!((userid.as_str(), user_ticket.is_some()), (expected, has_ticket), "{name}");
+        assert!(!format!("{user:?}").contains("synthetic"), "{user:?}");
+    }
+    for (name, external) in [
+        ("wecom-outsider.json", Some("wmSynthetic00000000000000000000")),
+        ("wecom-outsider-old.json", None),
+    ] {
+        let user = came_back(name).await.unwrap();
+        let WecomUser::Outsider { openid, external_userid } = user else { panic!("{name}") };
+        let external_userid = external_userid.as_ref().map(OpenId::as_str);
+        assert_eq!((openid.as_str(), external_userid), (OPENID, external), "{name}");
+    }
+    for name in ["wecom-nobody.json", "wecom-bad-userid.json", "empty.json"] {
+        let error = came_back(name).await.unwrap_err();
+        assert!(matches!(error.kind(), Kind::Answer(_)), "{name} {error}");
+        assert_eq!(error.reaction(), Reaction::StartAgain);
+    }
+}
+
+#[tokio::test]
+async fn w08_every_shape_of_a_wecom_detail_is_read() {
+    let full = detail("wecom-detail.json").await.unwrap();
+    assert_eq!((&*full.nickname, full.sex), ("张丽", 2));
+    assert_eq!(full.headimgurl.as_deref(), Some("https://wework.qpic.cn/synthetic/0"));
+    let bare = detail("wecom-detail-bare.json").await.unwrap();
+    assert_eq!((&*bare.nickname, bare.headimgurl), ("", None));
+    let other = detail("wecom-detail-other.json").await.unwrap_err();
+    assert_eq!(*other.kind(), Kind::Answer(AnswerFault::OtherUser));
+}
+
+#[tokio::test]
+async fn wecom_s_errors_mean_what_they_mean_there() {
+    for (number, reaction) in [
+        (-1, Reaction::StartAgain),
+        (40029, Reaction::StartAgain),
+        (40014, Reaction::Refresh),
+        (42001, Reaction::Refresh),
+        (40001, Reaction::Operator),
+        (50001, Reaction::Operator),
+        (50002, Reaction::Refuse),
+        (40163, Reaction::Operator),
+    ] {
+        let body = format!(
+            r#"{{"errcode":{number},"errmsg":"no, hint: [1700000000_ts_1], from ip: 203.0.113.7, more info at https://open.work.weixin.qq.com/devtool/query?e={number}"}}"#
+        );
+        let client = wecom(&host(body).await);
+        let error =
+            client.wecom_user(&ServerToken::new("token"), &Code::new("code")).await.unwrap_err();
+        assert_eq!((error.call(), error.reaction()), (Call::WecomUser, reaction), "{number}");
+        let text = error.to_string();
+        assert!(text.contains(&format!("wecom answered {number} (")), "{text}");
+        assert!(text.ends_with(", hint 1700000000_ts_1"), "{text}");
+    }
+}
+
+/// A WeCom whose first token is dead and whose codes work once, and what it was asked.
+async fn strict_wecom(first_is: i64) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::<String>::new()));
+    let noted = asked.clone();
+    let host = answering(move |uri| {
+        let mut asked = noted.lock().unwrap();
+        asked.push(uri.to_string());
+        let count = |path: &str| asked.iter().filter(|it| it.starts_with(path)).count();
+        let tokens = count("/cgi-bin/gettoken");
+        if uri.path() == "/cgi-bin/gettoken" {
+            return format!(r#"{{"errcode":0,"access_token":"token-{tokens}","expires_in":7200}}"#)
+                .into_response();
+        }
+        match count("/cgi-bin/auth/getuserinfo") {
+            1 => format!(r#"{{"errcode":{first_is},"errmsg":"no"}}"#).into_response(),
+            _ => fixture("wecom-member.json").into_response(),
+        }
+    });
+    (wecom(&host.await), asked)
+}
+
+async fn sign_in(client: &Client) -> Result<WecomUser, KeeperError> {
+    let account =
+        Account::wecom("ww0123456789abcdef", Some(1_000_002), AppSecret::new("s")).unwrap();
+    let tokens = ServerTokens::new(client.clone(), Arc::new(MemoryStore::new()), SystemClock);
+    let code = Code::new("071AdBVI1ZHOd509");
+    tokens.with(&account, async |token| client.wecom_user(&token, &code).await).await
+}
+
+#[tokio::test]
+async fn w04_a_wecom_code_is_sent_again_only_where_the_token_was_refused_before_it() {
+    for dead in [40014, 42001] {
+        let (client, asked) = strict_wecom(dead).await;
+        assert!(matches!(sign_in(&client).await, Ok(WecomUser::Member { .. })));
+        let asked = asked.lock().unwrap();
+        let exchange = "/cgi-bin/auth/getuserinfo?access_token=token";
+        assert_eq!(asked.len(), 4);
+        assert_eq!(asked[1], format!("{exchange}-1&code=071AdBVI1ZHOd509"));
+        assert_eq!(asked[3], format!("{exchange}-2&code=071AdBVI1ZHOd509"));
+    }
+    for burned in [-1, 40029, 40001, 50001] {
+        let (client, asked) = strict_wecom(burned).await;
+        let error = sign_in(&client).await.unwrap_err();
+        let KeeperError::Wechat(error) = error else { panic!("{error}") };
+        assert!(matches!(error.kind(), Kind::Refused(code, _) if *code == ErrCode::wecom(burned)));
+        assert_eq!(asked.lock().unwrap().len(), 2, "{burned}");
+    }
 }
