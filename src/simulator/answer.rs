@@ -13,6 +13,7 @@ use super::errors::{ApiError, Refusal};
 use super::faults::Fault;
 use super::params::Params;
 use super::server::{HangUp, Peer};
+use super::wecom::{self, WecomError};
 use super::{Shared, cgi, ids, mini_program, sns};
 
 const DEFAULT_DELAY_MS: u64 = 6000;
@@ -49,25 +50,38 @@ enum Family {
     Sns,
     /// `/cgi-bin` and `/wxa`: JSON, and no comma.
     Cgi,
+    /// WeCom's part of `/cgi-bin`: JSON, and long texts.
+    Wecom,
 }
 
 impl Family {
     fn of(path: &str) -> Self {
-        if path.starts_with("/sns") { Self::Sns } else { Self::Cgi }
+        if path.starts_with("/sns") {
+            Self::Sns
+        } else if wecom::has(path) {
+            Self::Wecom
+        } else {
+            Self::Cgi
+        }
     }
 
     fn content_type(self) -> &'static str {
         match self {
             Self::Sns => "text/plain",
             Self::Cgi => "application/json; encoding=utf-8",
+            Self::Wecom => "application/json; charset=UTF-8",
         }
     }
 
-    fn errmsg(self, text: &str, now: u64) -> String {
-        let rid = ids::rid(now);
+    fn errmsg(self, refusal: &Refusal, peer: IpAddr, now: u64) -> String {
+        let Refusal { errcode, errmsg } = refusal;
         match self {
-            Self::Sns => format!("{text}, rid: {rid}"),
-            Self::Cgi => format!("{text} rid: {rid}"),
+            Self::Sns => format!("{errmsg}, rid: {}", ids::rid(now)),
+            Self::Cgi => format!("{errmsg} rid: {}", ids::rid(now)),
+            Self::Wecom => format!(
+                "{errmsg}, hint: [{}], from ip: {peer}, more info at https://open.work.weixin.qq.com/devtool/query?e={errcode}",
+                ids::hint(now)
+            ),
         }
     }
 }
@@ -76,19 +90,16 @@ impl Family {
 pub(super) async fn handle(State(sim): State<Shared>, call: Call) -> Response<Body> {
     let path = &*call.path;
     let answer = match refusal(&sim, path) {
-        Some(refusal) => Err(refusal.into()),
+        Some(refusal) => Err(refusal),
         None => respond(&sim, &call),
     };
     // From here on things are done: a code is used up, whatever its owner hears of it.
-    let answer = if sim.faults.takes(Fault::BusyBurnsCode, path) {
-        Err(ApiError::Busy.into())
-    } else {
-        answer
-    };
+    let answer =
+        if sim.faults.takes(Fault::BusyBurnsCode, path) { Err(busy(path)) } else { answer };
     if let Some(slow) = sim.faults.take(Fault::Slow, path) {
         tokio::time::sleep(Duration::from_millis(slow.ms.unwrap_or(DEFAULT_DELAY_MS))).await;
     }
-    let mut response = write(Family::of(path), answer, sim.clock.seconds());
+    let mut response = write(&call, answer, sim.clock.seconds());
     if sim.faults.takes(Fault::Drop, path) {
         response.extensions_mut().insert(HangUp);
     }
@@ -96,18 +107,32 @@ pub(super) async fn handle(State(sim): State<Shared>, call: Call) -> Response<Bo
 }
 
 /// The faults for which nothing is done at all.
-fn refusal(sim: &Shared, path: &str) -> Option<ApiError> {
+fn refusal(sim: &Shared, path: &str) -> Option<Refusal> {
+    let (daily, minute) = match Family::of(path) {
+        Family::Wecom => (WecomError::TooOften.into(), WecomError::TooMany.into()),
+        Family::Sns | Family::Cgi => (ApiError::DailyQuota.into(), ApiError::MinuteQuota.into()),
+    };
     [
-        (Fault::Quota, ApiError::DailyQuota),
-        (Fault::MinuteQuota, ApiError::MinuteQuota),
-        (Fault::BusyKeepsCode, ApiError::Busy),
-        (Fault::CodeBlocked, ApiError::CodeBlocked),
+        (Fault::Quota, daily),
+        (Fault::MinuteQuota, minute),
+        (Fault::BusyKeepsCode, busy(path)),
+        (Fault::CodeBlocked, ApiError::CodeBlocked.into()),
     ]
     .into_iter()
     .find_map(|(fault, error)| sim.faults.takes(fault, path).then_some(error))
 }
 
+fn busy(path: &str) -> Refusal {
+    match Family::of(path) {
+        Family::Wecom => WecomError::Busy.into(),
+        Family::Sns | Family::Cgi => ApiError::Busy.into(),
+    }
+}
+
 fn respond(sim: &Shared, call: &Call) -> Answer {
+    if wecom::has(&call.path) {
+        return wecom::respond(sim, call);
+    }
     if !matches!(call.method, Method::GET | Method::POST) {
         return Err(ApiError::RequireGet.into());
     }
@@ -136,14 +161,15 @@ pub(super) fn ok() -> Vec<u8> {
 }
 
 /// Every answer is HTTP 200, errors too.
-fn write(family: Family, answer: Answer, now: u64) -> Response<Body> {
+fn write(call: &Call, answer: Answer, now: u64) -> Response<Body> {
+    let family = Family::of(&call.path);
     let (body, errcode) = match answer {
         Ok(body) => {
             let errcode = body.starts_with(br#"{"errcode":0,"#).then_some(0);
             (body, errcode)
         }
-        Err(Refusal { errcode, errmsg }) => {
-            let errmsg = family.errmsg(&errmsg, now);
+        Err(refusal) => {
+            let (errcode, errmsg) = (refusal.errcode, family.errmsg(&refusal, call.peer, now));
             (json(&Status { errcode, errmsg: &errmsg }), Some(errcode))
         }
     };

@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use url::Url;
 
+use super::page_error::PageError;
 use super::params::Params;
 use super::world::{Account, AccountKind, World};
 
@@ -15,9 +16,21 @@ const STATE_LIMIT: usize = 128;
 /// What cannot stand in a `Location` header; percent signs stay, since the URI is encoded already.
 const NOT_IN_LOCATION: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`');
 
-/// An authorize request that is in order.
+/// The pages that a site sends people to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Door {
+    /// Inside WeChat, and inside WeCom.
+    Authorize,
+    /// A website's, on a desktop.
+    Qrconnect,
+    /// WeCom's, on a desktop.
+    WecomLogin,
+}
+
+/// A request for a sign-in that is in order.
 #[derive(Debug)]
 pub(super) struct Authorize<'w> {
+    pub(super) door: Door,
     pub(super) account: &'w Account,
     /// As it was given, fit for a header.
     pub(super) redirect_uri: String,
@@ -26,92 +39,27 @@ pub(super) struct Authorize<'w> {
     pub(super) force_popup: bool,
 }
 
-/// A page that ends the sign-in inside WeChat: the site never hears of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PageError {
-    RedirectHost,
-    Banned,
-    ScopeNotOwned,
-    MustFollow,
-    TooOften,
-    NoScope,
-    NoRedirectUri,
-    NoAppid,
-    NoState,
-    NoComponent,
-    WebsiteAppid,
-    Order,
-    UnknownAppid,
-    BadRedirectUri,
-    BadResponseType,
-    UnknownScope,
-    StateTooLong,
-    OutsideWechat,
-}
-
-impl PageError {
-    /// What WeChat writes on the page.
-    pub(super) fn text(self) -> &'static str {
+impl Door {
+    pub(super) fn path(self) -> &'static str {
         match self {
-            Self::RedirectHost => "redirect_uri域名与后台配置不一致，错误码:10003",
-            Self::Banned => "此公众号被封禁，错误码:10004",
-            Self::ScopeNotOwned => "此公众号并没有这些scope的权限，错误码:10005",
-            Self::MustFollow => "必须关注此测试号，错误码:10006",
-            Self::TooOften => "操作太频繁了,请稍后重试，错误码:10009",
-            Self::NoScope => "scope不能为空，错误码:10010",
-            Self::NoRedirectUri => "redirect_uri不能为空，错误码:10011",
-            Self::NoAppid => "appid不能为空，错误码:10012",
-            Self::NoState => "state不能为空，错误码:10013",
-            Self::NoComponent => "公众号未授权第三方平台,请检查授权状态，错误码:10015",
-            Self::WebsiteAppid => "不支持微信开放平台的Appid,请使用公众号Appid，错误码:10016",
-            Self::Order => "该链接无法访问",
-            Self::UnknownAppid => "appid 参数错误",
-            Self::BadRedirectUri => "redirect_uri 参数错误",
-            Self::BadResponseType => "response_type 参数错误",
-            Self::UnknownScope => "Scope 参数错误或没有 Scope 权限",
-            Self::StateTooLong => "state参数过长",
-            Self::OutsideWechat => "请在微信客户端打开链接",
-        }
-    }
-
-    /// What the developer in front of the simulator should look at.
-    pub(super) fn hint(self) -> &'static str {
-        match self {
-            Self::RedirectHost => {
-                "The host of redirect_uri is not one of the account's callback_hosts."
-            }
-            Self::Banned => "The world file says banned = true.",
-            Self::ScopeNotOwned => "The account's scopes do not include what was asked for.",
-            Self::MustFollow => "A sandbox account signs in its followers only.",
-            Self::TooOften => {
-                "More visits in a minute than authorizes_per_minute; often a redirect loop."
-            }
-            Self::NoScope => "The parameter scope is missing or empty.",
-            Self::NoRedirectUri => "The parameter redirect_uri is missing or empty.",
-            Self::NoAppid => "The parameter appid is missing or empty.",
-            Self::NoState => "The parameter state is missing or empty.",
-            Self::NoComponent => {
-                "component_appid was given; no third-party platform manages this account."
-            }
-            Self::WebsiteAppid => {
-                "This appid belongs to a website application, not to an official account."
-            }
-            Self::Order => {
-                "The order must be appid, redirect_uri, response_type, scope, state, and only then anything else."
-            }
-            Self::UnknownAppid => "No account of this world has this appid.",
-            Self::BadRedirectUri => {
-                "redirect_uri must be an http or https URL, percent-encoded exactly once."
-            }
-            Self::BadResponseType => "response_type must be the word code.",
-            Self::UnknownScope => "There is no such scope.",
-            Self::StateTooLong => "state must not be longer than 128 bytes.",
-            Self::OutsideWechat => "The user agent is not WeChat's, and require_wechat_ua is on.",
+            Self::Authorize => "/connect/oauth2/authorize",
+            Self::Qrconnect => "/connect/qrconnect",
+            Self::WecomLogin => "/wwlogin/sso/login",
         }
     }
 }
 
 impl<'w> Authorize<'w> {
+    /// Where the browser goes next, with a code or without.
+    pub(super) fn way_back(&self, code: Option<&str>) -> String {
+        match self.door {
+            Door::Qrconnect => appended(&self.redirect_uri, code, &self.state),
+            Door::Authorize | Door::WecomLogin => {
+                callback_url(&self.redirect_uri, code, &self.state)
+            }
+        }
+    }
+
     /// Reads the query of an authorize URL as WeChat does.
     pub(super) fn check(query: &str, world: &'w World) -> Result<Self, PageError> {
         let params = Params::parse(query.as_bytes());
@@ -123,12 +71,16 @@ impl<'w> Authorize<'w> {
         if params.first("response_type") != Some("code") {
             return Err(PageError::BadResponseType);
         }
-        let scope = scope(&params, account)?;
+        let scope = match account.kind {
+            AccountKind::Wecom => wecom_scope(&params, account)?,
+            _ => scope(&params, account)?,
+        };
         let state = params.required("state", PageError::NoState)?;
         if state.len() > STATE_LIMIT {
             return Err(PageError::StateTooLong);
         }
         Ok(Self {
+            door: Door::Authorize,
             account,
             redirect_uri,
             scope,
@@ -168,7 +120,8 @@ fn account<'w>(params: &Params, world: &'w World) -> Result<&'w Account, PageErr
     }
 }
 
-fn redirect_uri(params: &Params, account: &Account) -> Result<String, PageError> {
+/// Where the site wants people back, if the account may have them there.
+pub(super) fn redirect_uri(params: &Params, account: &Account) -> Result<String, PageError> {
     let given = params.required("redirect_uri", PageError::NoRedirectUri)?;
     // Encoded before it is looked at, so that what is checked is what is sent.
     let given = utf8_percent_encode(given, NOT_IN_LOCATION).to_string();
@@ -176,9 +129,10 @@ fn redirect_uri(params: &Params, account: &Account) -> Result<String, PageError>
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(PageError::BadRedirectUri);
     }
-    let host = parsed.host_str().unwrap_or_default();
-    if account.callback_hosts.iter().any(|it| it.eq_ignore_ascii_case(host)) {
+    if account.has_callback_host(&parsed) {
         Ok(given)
+    } else if account.kind == AccountKind::Wecom {
+        Err(PageError::WecomRedirectHost)
     } else {
         Err(PageError::RedirectHost)
     }
@@ -196,8 +150,29 @@ fn scope(params: &Params, account: &Account) -> Result<String, PageError> {
     Ok(scope.to_owned())
 }
 
+/// Without an `agentid` nothing private can be asked for, and the silent scope is what is left.
+fn wecom_scope(params: &Params, account: &Account) -> Result<String, PageError> {
+    let agentid = params.first("agentid");
+    if agentid.is_some_and(|agentid| agentid != account.agentid().to_string()) {
+        return Err(PageError::Agent);
+    }
+    match params.required("scope", PageError::NoScope)? {
+        "snsapi_privateinfo" if agentid.is_some() => Ok("snsapi_privateinfo".to_owned()),
+        "snsapi_base" | "snsapi_privateinfo" => Ok("snsapi_base".to_owned()),
+        _ => Err(PageError::UnknownScope),
+    }
+}
+
+/// As the script of a website's QR page puts it together: behind everything, even behind a fragment.
+fn appended(redirect_uri: &str, code: Option<&str>, state: &str) -> String {
+    let separator = if redirect_uri.contains('?') { '&' } else { '?' };
+    let code = code.map(|code| format!("code={code}&")).unwrap_or_default();
+    let state = utf8_percent_encode(state, UNRESERVED_ONLY);
+    format!("{redirect_uri}{separator}{code}state={state}")
+}
+
 /// Where the browser goes next: `code`, if there is one, then `state`, after an existing query and before a fragment.
-pub(super) fn callback_url(redirect_uri: &str, code: Option<&str>, state: &str) -> String {
+fn callback_url(redirect_uri: &str, code: Option<&str>, state: &str) -> String {
     let (target, fragment) = match redirect_uri.split_once('#') {
         Some((target, fragment)) => (target, Some(fragment)),
         None => (redirect_uri, None),
@@ -321,5 +296,26 @@ mod tests {
             assert_eq!(callback_url(redirect_uri, Some("C"), "S"), expected);
         }
         assert_eq!(callback_url("http://h/", None, "a b&c"), "http://h/?state=a%20b%26c");
+        let qr = appended("http://h/p/#/route", Some("C"), "a b");
+        assert_eq!(qr, "http://h/p/#/route?code=C&state=a%20b");
+        assert_eq!(appended("http://h/p?a=b", None, "S"), "http://h/p?a=b&state=S");
+    }
+
+    #[test]
+    fn a_corp_has_scopes_of_its_own_and_an_agent() {
+        let corp = GOOD.replace("wx0123456789abcdef", "ww3333333333333333");
+        let scope = |query: &str| {
+            Authorize::check(query, &World::builtin()).map(|authorize| authorize.scope)
+        };
+        let with_agent = format!("{corp}&agentid=1000002");
+        let private = |query: &str| query.replace("snsapi_base", "snsapi_privateinfo");
+        assert_eq!(scope(&corp).as_deref(), Ok("snsapi_base"));
+        assert_eq!(scope(&private(&with_agent)).as_deref(), Ok("snsapi_privateinfo"));
+        assert_eq!(scope(&private(&corp)).as_deref(), Ok("snsapi_base"));
+        assert_eq!(scope(&with_agent.replace("1000002", "7")), Err(PageError::Agent));
+        let userinfo = corp.replace("snsapi_base", "snsapi_userinfo");
+        assert_eq!(scope(&userinfo), Err(PageError::UnknownScope));
+        let elsewhere = corp.replace("127.0.0.1", "evil.example");
+        assert_eq!(scope(&elsewhere), Err(PageError::WecomRedirectHost));
     }
 }

@@ -27,7 +27,7 @@ pub enum Fault {
     Drop,
     /// 45009, the daily quota. Nothing is done.
     Quota,
-    /// 45011, the quota of a minute. Nothing is done.
+    /// 45011, the quota of a minute; WeCom's 45033. Nothing is done.
     MinuteQuota,
     /// The next exchange is of a snapshot page: virtual openid and profile, `is_snapshotuser` 1.
     Snapshot,
@@ -50,7 +50,7 @@ pub enum Fault {
     /// 40164 to the next `/cgi-bin/token` or `/cgi-bin/stable_token`, whatever the account's `ip_list`.
     IpNotListed,
     /// The next good token of an account is refused with 40001, and is dead from then on. `/cgi-bin/stable_token` goes
-    /// on giving it until it is forced to give another.
+    /// on giving it until it is forced to give another. WeCom says 40014, and gives another when asked.
     DeadToken,
     /// The next user data of a mini-program has a `signature` that does not belong to it.
     BadSignature,
@@ -110,7 +110,12 @@ impl Fault {
         match self {
             Self::Slow | Self::Drop | Self::Quota | Self::MinuteQuota => path.starts_with("/sns/"),
             Self::BusyBurnsCode | Self::BusyKeepsCode => {
-                matches!(path, "/sns/oauth2/access_token" | "/sns/jscode2session")
+                matches!(
+                    path,
+                    "/sns/oauth2/access_token"
+                        | "/sns/jscode2session"
+                        | "/cgi-bin/auth/getuserinfo"
+                )
             }
             Self::Snapshot | Self::SnapshotUnflagged | Self::NoUnionid => {
                 path == "/sns/oauth2/access_token"
@@ -129,7 +134,10 @@ impl Fault {
             | Self::TwinNewCode
             | Self::ReplayLater
             | Self::DenyStateOnly
-            | Self::DenySilent => path == "/connect/oauth2/authorize",
+            | Self::DenySilent => matches!(
+                path,
+                "/connect/oauth2/authorize" | "/connect/qrconnect" | "/wwlogin/sso/login"
+            ),
         }
     }
 }

@@ -112,7 +112,7 @@ impl Grants {
         special: Special,
         now: u64,
     ) -> Grant {
-        let for_profile = has_scope(scope, "snsapi_userinfo");
+        let for_profile = is_for_profile(scope);
         if !for_profile && !special.keep_earlier_refresh {
             self.supersede(&account.appid, &user.name);
         }
@@ -219,6 +219,11 @@ impl Grants {
             grant.superseded |= grant.appid == appid && grant.user == user;
         }
     }
+}
+
+/// Whether `scope` lets the profile be read.
+pub(super) fn is_for_profile(scope: &str) -> bool {
+    has_scope(scope, "snsapi_userinfo") || has_scope(scope, "snsapi_login")
 }
 
 /// Whether `scope`, several separated by commas, contains `wanted`.

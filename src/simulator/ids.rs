@@ -22,6 +22,11 @@ pub(super) fn code() -> String {
         .collect()
 }
 
+/// What a QR code is called: 16 characters of `[0-9A-Za-z]`.
+pub(super) fn uuid() -> String {
+    code().split_off(16)
+}
+
 /// A fresh access or refresh token: a number, `_`, and 86 URL-safe characters.
 pub(super) fn token() -> String {
     format!("75_{}", URL_SAFE_NO_PAD.encode(random::<64>()))
@@ -52,6 +57,11 @@ pub(super) fn rid(unix_seconds: u64) -> String {
     let second = u32::from_be_bytes(random());
     let third = u32::from_be_bytes(random());
     format!("{unix_seconds:08x}-{second:08x}-{third:08x}")
+}
+
+/// The request id in an error text of WeCom.
+pub(super) fn hint(unix_seconds: u64) -> String {
+    format!("{unix_seconds}_1_{:032x}", u128::from_be_bytes(random()))
 }
 
 /// A number as WeChat's `nonce` is one.

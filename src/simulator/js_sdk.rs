@@ -35,8 +35,7 @@ pub(super) struct Verdict {
 pub(super) fn config(sim: &Shared, config: &Config) -> Result<Verdict, TellError> {
     let account = sim.world.account(&config.appid);
     let account = account.ok_or_else(|| TellError::NoAccount(config.appid.clone()))?;
-    let host = Url::parse(&config.url).ok().and_then(|url| url.host_str().map(str::to_owned));
-    let message = if !account.callback_hosts.iter().any(|known| Some(known) == host.as_ref()) {
+    let message = if !Url::parse(&config.url).is_ok_and(|url| account.has_callback_host(&url)) {
         "config:invalid url domain"
     } else if expected(sim, config) == config.signature {
         "config:ok"

@@ -1,14 +1,15 @@
 //! A WeChat to test against: its ways to sign people in, faithfully, on this machine.
 //!
-//! The simulator plays both sides of the platform that a login meets: `open.weixin.qq.com` with its authorize page, and
-//! `api.weixin.qq.com` with its API. It plays WeChat's browser as well, so any browser or HTTP client can walk a login,
-//! and phones that run mini-programs.
+//! The simulator plays both sides of the platform that a login meets: `open.weixin.qq.com` and
+//! `login.work.weixin.qq.com` with their pages, `api.weixin.qq.com` and `qyapi.weixin.qq.com` with their APIs. It plays
+//! WeChat's browser as well, so any browser or HTTP client can walk a login, and phones that scan QR codes and run
+//! mini-programs.
 //! It shares no code with this crate's own client: the two can only agree by both being right.
 //!
 //! ```
 //! # async fn example() {
 //! let sim = wxgate::simulator::Simulator::start().await;
-//! // Point a client's two hosts at `sim.url()`, and sign somebody in.
+//! // Point a client's hosts at `sim.url()`, and sign somebody in.
 //! assert_eq!(sim.count("/sns/oauth2/access_token"), 0);
 //! sim.stop().await;
 //! # }
@@ -20,11 +21,13 @@
 //! | path | what |
 //! | --- | --- |
 //! | `/` | who lives here, and how to use it |
-//! | `/connect/oauth2/authorize` | the page that asks: parameters in the strict order, errors 10003-10016 as pages |
+//! | `/connect/oauth2/authorize` | the page that asks, for official accounts and WeCom: parameters in the strict order, errors 10003-10016 as pages |
+//! | `/connect/qrconnect`, `/wwlogin/sso/login` | the page with a QR code, for websites and for WeCom on a desktop. See [QR codes](#qr-codes) |
 //! | `/sns/oauth2/access_token`, `/sns/oauth2/refresh_token`, `/sns/userinfo`, `/sns/auth` | the API; GET or POST form; always HTTP 200 and `text/plain` |
 //! | `/cgi-bin/token`, `/cgi-bin/stable_token` | an account's own access token; the second takes a JSON body only. Always HTTP 200 and JSON |
 //! | `/cgi-bin/user/info`, `/cgi-bin/ticket/getticket?type=jsapi` | who follows the account, and the ticket of its pages |
 //! | `/sns/jscode2session`, `/wxa/checksession` | a mini-program's sign-in, and whether its session key is the current one |
+//! | `/cgi-bin/gettoken`, `/cgi-bin/auth/getuserinfo`, `/cgi-bin/auth/getuserdetail`, `/cgi-bin/get_jsapi_ticket` | WeCom's API, with its own errors |
 //! | `/_simulator/faults` | `GET` lists, `POST` adds, `DELETE` clears what is to go wrong |
 //! | `/_simulator/requests` | `GET` lists what arrived, `DELETE` forgets it |
 //! | `/_simulator/push` | `POST {"event": "user_authorization_revoke", "appid": "wx...", "user": "alice", "url": "http://127.0.0.1:8080/_wx/messages", "token": "..."}` sends a signed message, as WeChat does to an account's message server, and answers `{"status": ..., "body": ...}`. With `"aes_key"` it is encrypted, with `"format": "json"` it is JSON. Loopback addresses only |
@@ -40,17 +43,37 @@
 //! Each fetch from `/cgi-bin/token` gives a new token; the one before it is good for 5 more minutes, and those before that
 //! no more. `/cgi-bin/stable_token` gives the same until its last 5 minutes, in which the old and the new one are both
 //! good. `"force_refresh": true` ends the old one at once: 20 times a day, and not again within 30 seconds. The two know
-//! nothing of each other. A mini-program's session key changes with each sign-in of the person.
+//! nothing of each other. A corp's token is the same until it ends, and its `user_ticket`s live half an hour. A
+//! mini-program's session key changes with each sign-in of the person.
 //!
 //! # Who is it?
 //!
-//! People choose on a page, and a cookie remembers. Scripts send headers to the authorize page:
+//! People choose on a page, and a cookie remembers. Scripts send headers to the authorize page, to the pages with a QR
+//! code, and to the page that a QR code leads to:
 //!
 //! | header | what |
 //! | --- | --- |
 //! | `X-Simulator-User: alice` | is alice, who allows it at once. That consent is not remembered |
 //! | `X-Simulator-Consent: allow`, `deny` or `silence` | answers whatever would be asked. `deny` goes back with the `state` alone; `silence` stays on a blank page |
 //! | `X-Simulator-From: menu` | comes from the account's menu, where followers are not asked |
+//!
+//! # QR codes
+//!
+//! A page with a QR code asks `/connect/l/qrconnect?uuid=...` for news, as WeChat's does, and each answer is JavaScript:
+//! `window.wx_errcode=408;window.wx_code='';`.
+//!
+//! | `wx_errcode` | what |
+//! | --- | --- |
+//! | 408 | nothing for 25 seconds of real time: ask again |
+//! | 404 | scanned. With `&last=404` the next answer comes when there is more to say |
+//! | 405 | confirmed, with the code in `wx_code` |
+//! | 403 | cancelled: the site gets its `state` alone |
+//! | 402 | expired, after 5 minutes, or unknown |
+//!
+//! The uuid is in the page: `<img src="/connect/qrcode/{uuid}">`. The QR code leads to `/connect/confirm?uuid=...`, where
+//! any device that reaches the simulator is the phone: a browser chooses who it is and is asked, and a script says so in
+//! headers. Where there is no phone, the page's own buttons play it, without leaving the browser. In WeCom only members
+//! get in.
 //!
 //! # Faults
 //!
@@ -83,12 +106,19 @@
 //!     secret = "fedcba9876543210fedcba9876543210"
 //!     name = "花店"
 //!     callback_hosts = ["h5.example.com"]   # no scheme, no port, no path
-//!     kind = "official-account"             # or "website", "mini-program", "wecom" (with a corpid and an agentid)
+//!     kind = "official-account"             # or "website", "mini-program", "wecom"
 //!     scopes = ["snsapi_base", "snsapi_userinfo"]
 //!     banned = false
 //!     sandbox = false                       # true: followers only
 //!     open_platform = true                  # false: nobody has a unionid here
 //!     ip_list = ["127.0.0.1"]               # who may fetch the account's token; left out: everybody
+//!
+//!     [[accounts]]
+//!     appid = "wwfedcba9876543210"          # a corpid: ww or wx
+//!     secret = "fedcba9876543210fedcba9876543210fedcba98765"
+//!     callback_hosts = ["h5.example.com:8443"] # a port is for WeCom only
+//!     kind = "wecom"
+//!     agentid = 1000002
 //!
 //!     [[users]]
 //!     name = "erin"                         # for X-Simulator-User
@@ -114,6 +144,7 @@
 
 mod answer;
 mod authorize;
+mod builder;
 mod cgi;
 mod clock;
 mod control;
@@ -126,11 +157,13 @@ mod ids;
 mod js_sdk;
 mod mini_program;
 mod outgoing;
+mod page_error;
 mod pages;
 mod params;
 mod phone;
 mod profile;
 mod push;
+mod qr;
 mod record;
 mod replay;
 mod sealed;
@@ -140,16 +173,17 @@ mod sns;
 mod told;
 mod visit;
 mod way_back;
+mod wecom;
 mod world;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+pub use builder::{Builder, StartError};
 pub use faults::{Fault, FaultSwitch};
 pub use phone::{MiniProgramPhone, UserData};
 pub use record::Received;
@@ -165,34 +199,6 @@ pub struct Simulator {
     stop: watch::Sender<()>,
 }
 
-/// How a [`Simulator`] is to be: see [`Simulator::builder`].
-#[derive(Debug)]
-#[must_use = "a builder does nothing until start()"]
-pub struct Builder {
-    listen: SocketAddr,
-    insecure_listen: bool,
-    world: World,
-}
-
-/// Why a simulator did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The address can be reached from elsewhere, and nobody said that it may.
-    #[error(
-        "the simulator signs anybody in as anybody and listens on loopback only, not on {0}; insecure_listen allows it"
-    )]
-    NotLoopback(SocketAddr),
-    /// The address is in use, or not this machine's.
-    #[error("the simulator cannot listen on {addr}: {source}")]
-    Listen {
-        /// Where it was to listen.
-        addr: SocketAddr,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-}
-
 /// What every request handler shares.
 type Shared = Arc<Platform>;
 
@@ -205,7 +211,9 @@ struct Platform {
     grants: Mutex<grants::Grants>,
     server_tokens: Mutex<server_tokens::ServerTokens>,
     session_keys: Mutex<mini_program::SessionKeys>,
+    user_tickets: Mutex<wecom::UserTickets>,
     followers: followers::Followers,
+    qrs: qr::Qrs,
     faults: faults::Faults,
     record: record::Record,
     replays: replay::Replays,
@@ -224,11 +232,7 @@ impl Simulator {
 
     /// Starts from the defaults: a free port of 127.0.0.1 and the [built-in world](World::builtin).
     pub fn builder() -> Builder {
-        Builder {
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            insecure_listen: false,
-            world: World::builtin(),
-        }
+        Builder::new()
     }
 
     /// Where it is, as `http://127.0.0.1:PORT`: the base of both the authorize page and the API.
@@ -303,68 +307,26 @@ impl Simulator {
     }
 }
 
-impl Builder {
-    /// Listens here. Default: a free port of 127.0.0.1.
-    pub fn listen(mut self, addr: impl Into<SocketAddr>) -> Self {
-        self.listen = addr.into();
-        self
-    }
-
-    /// Listens where others can reach it, too. Default: false.
-    ///
-    /// Whoever reaches a simulator is whoever they like, and reads every secret that it was sent.
-    pub fn insecure_listen(mut self, allowed: bool) -> Self {
-        self.insecure_listen = allowed;
-        self
-    }
-
-    /// Has these accounts and people, and these switches. Default: [`World::builtin`].
-    pub fn world(mut self, world: World) -> Self {
-        self.world = world;
-        self
-    }
-
-    /// Accepts the parameters of the authorize URL in any order. Call it after [`Builder::world`]. Default: false.
-    pub fn lenient_order(mut self, lenient: bool) -> Self {
-        self.world.switches.lenient_order = lenient;
-        self
-    }
-
-    /// Turns browsers away that are not WeChat's. Call it after [`Builder::world`]. Default: false.
-    pub fn require_wechat_ua(mut self, required: bool) -> Self {
-        self.world.switches.require_wechat_ua = required;
-        self
-    }
-
-    /// Starts listening, on the current tokio runtime.
-    pub async fn start(self) -> Result<Simulator, StartError> {
-        let addr = self.listen;
-        if !addr.ip().is_loopback() && !self.insecure_listen {
-            return Err(StartError::NotLoopback(addr));
-        }
-        let listen_error = |source| StartError::Listen { addr, source };
-        let listener = TcpListener::bind(addr).await.map_err(listen_error)?;
-        let addr = listener.local_addr().map_err(listen_error)?;
-        let sim = Arc::new(Platform {
-            world: self.world,
-            url: format!("http://{addr}"),
+impl Platform {
+    /// On the current tokio runtime.
+    fn new(world: World, url: String) -> Self {
+        Self {
+            world,
+            url,
             clock: clock::Clock::default(),
             grants: Mutex::default(),
             server_tokens: Mutex::default(),
             session_keys: Mutex::default(),
+            user_tickets: Mutex::default(),
             followers: followers::Followers::default(),
+            qrs: qr::Qrs::default(),
             faults: faults::Faults::default(),
             record: record::Record::default(),
             replays: replay::Replays::default(),
             runtime: Handle::current(),
-        });
-        let (stop, stopped) = watch::channel(());
-        tokio::spawn(server::run(listener, sim.clone(), stopped));
-        Ok(Simulator { sim, addr, stop })
+        }
     }
-}
 
-impl Platform {
     fn grants(&self) -> MutexGuard<'_, grants::Grants> {
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -377,8 +339,13 @@ impl Platform {
         self.session_keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn user_tickets(&self) -> MutexGuard<'_, wecom::UserTickets> {
+        self.user_tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn advance(self: &Arc<Self>, by: Duration) {
         self.clock.advance(by);
+        self.qrs.wake();
         self.replays.start_due(self);
     }
 }

@@ -5,8 +5,9 @@ use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::Shared;
-use super::authorize::{Authorize, PageError};
-use super::world::{Account, User};
+use super::authorize::{Authorize, Door};
+use super::page_error::PageError;
+use super::world::{Account, AccountKind, User};
 
 /// Nothing is loaded from anywhere; only the page of a twin callback runs a script.
 const POLICY: &str =
@@ -21,10 +22,15 @@ pub(super) struct Visitor<'w> {
     pub(super) from_menu: bool,
 }
 
+/// The page of a QR code asks for news of it, and may stand in a frame.
+const QR_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; \
+                         img-src 'self'; base-uri 'none'";
+
 #[derive(Template)]
 #[template(path = "simulator/picker.html")]
 struct Picker<'a> {
     account: &'a Account,
+    asks_for_menu: bool,
     users: Vec<Face<'a>>,
 }
 
@@ -34,6 +40,29 @@ struct Consent<'a> {
     account: &'a Account,
     face: Face<'a>,
     target: &'a str,
+    /// What the account is to get, in Chinese and in English.
+    wanted: (&'static str, &'static str),
+    /// Where the buttons lead; empty: to the page itself.
+    action: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "simulator/qr.html")]
+struct Qr<'a> {
+    account: &'a Account,
+    uuid: &'a str,
+    users: Vec<Face<'a>>,
+    action: &'a str,
+    in_wecom: bool,
+    /// The way back, before and after the code.
+    back: (&'a str, &'a str),
+    denied: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "simulator/done.html")]
+struct Done {
+    confirmed: bool,
 }
 
 #[derive(Template)]
@@ -64,6 +93,8 @@ struct Home<'a> {
     current: Option<&'a str>,
 }
 
+const NO_UNIONID: &str = "无 unionid";
+
 /// A person in a list.
 struct Face<'a> {
     name: &'a str,
@@ -73,6 +104,22 @@ struct Face<'a> {
 }
 
 impl<'a> Face<'a> {
+    /// As an account sees the person.
+    fn at(sim: &Shared, user: &'a User, account: &Account) -> Self {
+        match account.kind {
+            AccountKind::OfficialAccount => Self::of(user, sim.follows(user, &account.appid)),
+            AccountKind::Wecom if user.userid.is_some() => {
+                Self::with(user, vec!["企业成员 member"])
+            }
+            AccountKind::Wecom => Self::with(user, vec!["非企业成员 outsider"]),
+            AccountKind::Website | AccountKind::MiniProgram => Self::with(
+                user,
+                user.unionid().is_none().then_some(NO_UNIONID).into_iter().collect(),
+            ),
+        }
+    }
+
+    /// As an official account does, whichever it is.
     fn of(user: &'a User, follows: bool) -> Self {
         let mut notes =
             vec![if follows { "已关注 follower" } else { "未关注 not a follower" }];
@@ -80,11 +127,15 @@ impl<'a> Face<'a> {
             notes.push("快照页 snapshot page");
         }
         if user.unionid().is_none() {
-            notes.push("无 unionid");
+            notes.push(NO_UNIONID);
         }
         if user.avatar.as_deref() == Some("") {
             notes.push("无头像 no avatar");
         }
+        Self::with(user, notes)
+    }
+
+    fn with(user: &'a User, notes: Vec<&'static str>) -> Self {
         Self {
             name: &user.name,
             nickname: &user.nickname,
@@ -97,22 +148,63 @@ impl<'a> Face<'a> {
 /// Who are you?
 pub(super) fn picker(sim: &Shared, authorize: &Authorize<'_>) -> Response<Body> {
     let account = authorize.account;
-    let face = |user| Face::of(user, sim.follows(user, &account.appid));
-    html(&Picker { account, users: sim.world.users.iter().map(face).collect() })
+    let asks_for_menu = account.kind == AccountKind::OfficialAccount;
+    let face = |user| Face::at(sim, user, account);
+    html(&Picker { account, asks_for_menu, users: sim.world.users.iter().map(face).collect() })
 }
 
-/// May the account have your profile?
-pub(super) fn consent(
+/// May the account have what it asks for?
+pub(super) fn consent(sim: &Shared, authorize: &Authorize<'_>, user: &User) -> Response<Body> {
+    html(&asked(authorize, Face::at(sim, user, authorize.account), ""))
+}
+
+/// The page of a QR code.
+pub(super) fn qr(
     sim: &Shared,
     authorize: &Authorize<'_>,
-    visitor: &Visitor<'_>,
+    uuid: &str,
+    action: &str,
 ) -> Response<Body> {
-    let account = authorize.account;
-    html(&Consent {
-        account,
-        face: Face::of(visitor.user, sim.follows(visitor.user, &account.appid)),
-        target: &authorize.redirect_uri,
-    })
+    // Where the page's script puts the code.
+    let back = authorize.way_back(Some(uuid));
+    let page = Qr {
+        account: authorize.account,
+        uuid,
+        users: sim.world.users.iter().map(|user| Face::at(sim, user, authorize.account)).collect(),
+        action,
+        in_wecom: authorize.door == Door::WecomLogin,
+        back: back.split_once(uuid).unwrap_or((&back, "")),
+        denied: &authorize.way_back(None),
+    };
+    let mut response = html(&page);
+    set(&mut response, header::CONTENT_SECURITY_POLICY, QR_POLICY);
+    response
+}
+
+/// The same page when its own phone has scanned the QR code, and the person is asked.
+pub(super) fn scanned(
+    sim: &Shared,
+    authorize: &Authorize<'_>,
+    user: &User,
+    action: &str,
+) -> Response<Body> {
+    html(&asked(authorize, Face::at(sim, user, authorize.account), action))
+}
+
+fn asked<'a>(authorize: &'a Authorize<'_>, face: Face<'a>, action: &'a str) -> Consent<'a> {
+    let wanted = match authorize.account.kind {
+        _ if authorize.door != Door::Authorize => ("登录", "to sign you in"),
+        AccountKind::Wecom => {
+            ("获取你的头像、手机号和邮箱", "your avatar, phone number and mail address")
+        }
+        _ => ("获取你的昵称、头像", "your nickname and avatar"),
+    };
+    Consent { account: authorize.account, face, target: &authorize.redirect_uri, wanted, action }
+}
+
+/// What a phone shows when its person has answered.
+pub(super) fn done(confirmed: bool) -> Response<Body> {
+    html(&Done { confirmed })
 }
 
 /// An error inside WeChat, HTTP 200 like all of them.

@@ -18,8 +18,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
+use super::authorize::Door;
 use super::record::Received;
-use super::{Shared, answer, control, pages, visit};
+use super::{Shared, answer, control, pages, qr, visit};
 
 const LONGEST_FORM: usize = 64 * 1024;
 
@@ -75,7 +76,8 @@ async fn serve(stream: TcpStream, peer: Peer, router: Router) {
 
 fn router(sim: Shared) -> Router {
     Router::new()
-        .route(visit::PATH, get(visit::handle).post(visit::handle))
+        .route(Door::Authorize.path(), get(visit::handle).post(visit::handle))
+        .merge(qr::router())
         .route("/sns", any(answer::handle))
         .route("/sns/", any(answer::handle))
         .route("/sns/{*path}", any(answer::handle))

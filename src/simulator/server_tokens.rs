@@ -102,6 +102,20 @@ impl ServerTokens {
         Ok((token, LIFE))
     }
 
+    /// A corp's token, which is the same as long as it is good, and how many seconds it has left.
+    pub(super) fn corp(&mut self, corpid: &str, now: u64) -> (String, u64) {
+        let latest = self.held.entry(corpid.to_owned()).or_default().stable.latest.clone();
+        if let Some(token) = latest
+            && self.owner(&token, now).is_ok()
+        {
+            let left = self.issued.get(&token).map_or(0, |it| it.expires - now);
+            return (token, left);
+        }
+        let token = self.issue(corpid, now);
+        self.held.entry(corpid.to_owned()).or_default().stable.latest = Some(token.clone());
+        (token, LIFE)
+    }
+
     /// The appid of a token, if that is alive.
     pub(super) fn owner(&self, token: &str, now: u64) -> Result<&str, ApiError> {
         let issued = self.issued.get(token).ok_or(ApiError::InvalidServerToken)?;

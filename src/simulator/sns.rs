@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::answer::{Answer, json, ok};
 use super::errors::ApiError;
 use super::faults::Fault;
-use super::grants::{Grant, Special, TOKEN_LIFE, has_scope};
+use super::grants::{Grant, Special, TOKEN_LIFE, has_scope, is_for_profile};
 use super::params::Params;
 use super::world::{Account, AccountKind};
 use super::{Shared, profile};
@@ -39,7 +39,10 @@ pub(super) fn exchange(sim: &Shared, params: &Params) -> Answer {
     let mut grants = sim.grants();
     let (user, scope) = grants.redeem(code, appid, now)?;
     let user = sim.world.user(&user).ok_or(ApiError::InvalidCode)?;
-    let arrived_by_snapshot = user.snapshot && has_scope(&scope, "snsapi_userinfo");
+    // A desktop has no snapshot pages.
+    let arrived_by_snapshot = user.snapshot
+        && account.kind == AccountKind::OfficialAccount
+        && has_scope(&scope, "snsapi_userinfo");
     let flagged = sim.faults.takes(Fault::Snapshot, EXCHANGE) || arrived_by_snapshot;
     let unflagged = sim.faults.takes(Fault::SnapshotUnflagged, EXCHANGE);
     let special = Special {
@@ -66,7 +69,7 @@ pub(super) fn refresh(sim: &Shared, params: &Params) -> Answer {
 /// `lang` is accepted and changes nothing: all that it ever translated has been blank since 2021.
 pub(super) fn userinfo(sim: &Shared, params: &Params) -> Answer {
     let grant = grant_of(sim, params)?;
-    if !has_scope(&grant.scope, "snsapi_userinfo") {
+    if !is_for_profile(&grant.scope) {
         return Err(ApiError::Unauthorized.into());
     }
     let user = sim.world.user(&grant.user);

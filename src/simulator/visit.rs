@@ -4,18 +4,18 @@ use axum::body::Body;
 use axum::extract::{OriginalUri, State};
 use http::{HeaderMap, Method, Response};
 
-use super::authorize::{Authorize, PageError};
+use super::authorize::{Authorize, Door};
 use super::faults::Fault;
 use super::grants::has_scope;
+use super::page_error::PageError;
 use super::pages::{self, Visitor};
 use super::params::Params;
+use super::world::User;
 use super::{Shared, cookies, way_back};
-
-pub(super) const PATH: &str = "/connect/oauth2/authorize";
 
 /// What becomes of a visit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Allow,
     /// No, and the site is told: `state` without `code`.
     Deny,
@@ -59,26 +59,27 @@ pub(super) async fn handle(
     }
     let silent = || is_silent(&sim, &authorize, &visitor).then_some(Answer::Allow);
     let Some(answer) = told.or_else(silent) else {
-        return pages::consent(&sim, &authorize, &visitor);
+        return pages::consent(&sim, &authorize, visitor.user);
     };
-    let answer = mishap(&sim).unwrap_or(answer);
+    let answer = mishap(&sim, authorize.door).unwrap_or(answer);
     // Only a tap is remembered: a script that allows must not change what people are asked later.
     if answer == Answer::Allow && tap.first("consent") == Some("allow") {
         let now = sim.clock.seconds();
         sim.grants().remember_consent(&authorize.account.appid, &visitor.user.name, now);
     }
-    perform(&sim, &authorize, &visitor, answer, &headers)
+    perform(&sim, &authorize, visitor.user, answer, &headers)
 }
 
-fn perform(
+/// Sends the person where the answer leads.
+pub(super) fn perform(
     sim: &Shared,
     authorize: &Authorize<'_>,
-    visitor: &Visitor<'_>,
+    user: &User,
     answer: Answer,
     headers: &HeaderMap,
 ) -> Response<Body> {
     match answer {
-        Answer::Allow => way_back::allowed(sim, authorize, visitor.user, is_browser(headers)),
+        Answer::Allow => way_back::allowed(sim, authorize, user, is_browser(headers)),
         Answer::Deny => way_back::denied(authorize),
         Answer::Silence => pages::blank(),
     }
@@ -94,10 +95,22 @@ fn who<'w>(sim: &'w Shared, headers: &HeaderMap) -> Result<Option<Visitor<'w>>, 
             return Err(pages::bad_request(&format!("X-Simulator-From: {other:?} is not menu")));
         }
     };
+    if let Some(user) = by_header(sim, headers)? {
+        return Ok(Some(Visitor { user, from_menu }));
+    }
+    let chosen = cookies::user(headers).and_then(|name| sim.world.user(name));
+    let from_menu = from_menu || cookies::is_from_menu(headers);
+    Ok(chosen.map(|user| Visitor { user, from_menu }))
+}
+
+/// The person whom a script names.
+#[allow(clippy::result_large_err)] // The error is the page that is shown.
+pub(super) fn by_header<'w>(
+    sim: &'w Shared,
+    headers: &HeaderMap,
+) -> Result<Option<&'w User>, Response<Body>> {
     let Some(name) = header(headers, "x-simulator-user") else {
-        let chosen = cookies::user(headers).and_then(|name| sim.world.user(name));
-        return Ok(chosen
-            .map(|user| Visitor { user, from_menu: from_menu || cookies::is_from_menu(headers) }));
+        return Ok(None);
     };
     let user = sim.world.user(name).ok_or_else(|| {
         let known: Vec<_> = sim.world.users.iter().map(|user| &*user.name).collect();
@@ -106,12 +119,12 @@ fn who<'w>(sim: &'w Shared, headers: &HeaderMap) -> Result<Option<Visitor<'w>>, 
             known.join(", ")
         ))
     })?;
-    Ok(Some(Visitor { user, from_menu }))
+    Ok(Some(user))
 }
 
 /// What was tapped, or what a header says; `None`: nothing yet.
 #[allow(clippy::result_large_err)] // The error is the page that is shown.
-fn told(headers: &HeaderMap, tap: &Params) -> Result<Option<Answer>, Response<Body>> {
+pub(super) fn told(headers: &HeaderMap, tap: &Params) -> Result<Option<Answer>, Response<Body>> {
     let by_header = match header(headers, "x-simulator-consent") {
         None if header(headers, "x-simulator-user").is_some() => Some(Answer::Allow),
         None => None,
@@ -147,7 +160,8 @@ fn refusal(sim: &Shared, authorize: &Authorize<'_>, visitor: &Visitor<'_>) -> Op
 /// Whether nobody is asked.
 fn is_silent(sim: &Shared, authorize: &Authorize<'_>, visitor: &Visitor<'_>) -> bool {
     let (appid, user) = (&authorize.account.appid, visitor.user);
-    if !has_scope(&authorize.scope, "snsapi_userinfo") || user.snapshot {
+    let asks = ["snsapi_userinfo", "snsapi_privateinfo"];
+    if !asks.iter().any(|scope| has_scope(&authorize.scope, scope)) || user.snapshot {
         return true;
     }
     // A follower from the menu is not asked even where forcePopup wants it.
@@ -159,10 +173,10 @@ fn is_silent(sim: &Shared, authorize: &Authorize<'_>, visitor: &Visitor<'_>) -> 
 }
 
 /// A refusal that was asked for as a fault.
-fn mishap(sim: &Shared) -> Option<Answer> {
-    if sim.faults.takes(Fault::DenyStateOnly, PATH) {
+pub(super) fn mishap(sim: &Shared, door: Door) -> Option<Answer> {
+    if sim.faults.takes(Fault::DenyStateOnly, door.path()) {
         Some(Answer::Deny)
-    } else if sim.faults.takes(Fault::DenySilent, PATH) {
+    } else if sim.faults.takes(Fault::DenySilent, door.path()) {
         Some(Answer::Silence)
     } else {
         None

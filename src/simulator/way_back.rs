@@ -3,9 +3,8 @@
 use axum::body::Body;
 use http::{HeaderValue, Response};
 
-use super::authorize::{Authorize, callback_url};
+use super::authorize::Authorize;
 use super::faults::Fault;
-use super::visit::PATH;
 use super::world::User;
 use super::{Shared, pages};
 
@@ -19,13 +18,14 @@ pub(super) fn allowed(
     user: &User,
     runs_scripts: bool,
 ) -> Response<Body> {
+    let path = authorize.door.path();
     let location = with_fresh_code(sim, authorize, user);
-    if sim.faults.takes(Fault::ReplayLater, PATH) {
+    if sim.faults.takes(Fault::ReplayLater, path) {
         sim.replays.schedule(&location, sim.clock.millis());
     }
-    let twin = if sim.faults.takes(Fault::TwinSameCode, PATH) {
+    let twin = if sim.faults.takes(Fault::TwinSameCode, path) {
         location.clone()
-    } else if sim.faults.takes(Fault::TwinNewCode, PATH) {
+    } else if sim.faults.takes(Fault::TwinNewCode, path) {
         with_fresh_code(sim, authorize, user)
     } else {
         return pages::found(&location);
@@ -40,12 +40,15 @@ pub(super) fn allowed(
 
 /// The site gets its `state` back, and no code.
 pub(super) fn denied(authorize: &Authorize<'_>) -> Response<Body> {
-    pages::found(&callback_url(&authorize.redirect_uri, None, &authorize.state))
+    pages::found(&authorize.way_back(None))
 }
 
 fn with_fresh_code(sim: &Shared, authorize: &Authorize<'_>, user: &User) -> String {
-    let now = sim.clock.seconds();
-    let appid = &authorize.account.appid;
-    let code = sim.grants().issue_code(appid, &user.name, &authorize.scope, now);
-    callback_url(&authorize.redirect_uri, Some(&code), &authorize.state)
+    authorize.way_back(Some(&fresh_code(sim, authorize, user)))
+}
+
+/// A code for whatever was asked for.
+pub(super) fn fresh_code(sim: &Shared, authorize: &Authorize<'_>, user: &User) -> String {
+    let (appid, now) = (&authorize.account.appid, sim.clock.seconds());
+    sim.grants().issue_code(appid, &user.name, &authorize.scope, now)
 }

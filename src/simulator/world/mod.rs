@@ -5,6 +5,7 @@ mod checks;
 use std::net::IpAddr;
 
 use serde::Deserialize;
+use url::Url;
 
 use super::ids;
 
@@ -200,6 +201,27 @@ impl Account {
         if self.name.is_empty() { &self.appid } else { &self.name }
     }
 
+    /// Whether people may be sent back there.
+    pub(super) fn has_callback_host(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        let with_port = url.port_or_known_default().map(|port| format!("{host}:{port}"));
+        self.callback_hosts.iter().any(|known| {
+            known.eq_ignore_ascii_case(host)
+                // Only a corp's host can have a port.
+                || with_port.as_ref().is_some_and(|it| known.eq_ignore_ascii_case(it))
+        })
+    }
+
+    /// Whether the person can sign in on a desktop: in WeCom only members can.
+    pub(super) fn signs_in(&self, user: &User) -> bool {
+        self.kind != AccountKind::Wecom || user.userid.is_some()
+    }
+
+    /// The app within a WeCom corp; nothing for other accounts.
+    pub(super) fn agent(&self) -> Option<u32> {
+        (self.kind == AccountKind::Wecom).then(|| self.agentid())
+    }
+
     /// The app within a WeCom corp.
     pub fn agentid(&self) -> u32 {
         self.agentid.unwrap_or(FIRST_AGENT)
@@ -213,6 +235,16 @@ impl Account {
 }
 
 impl AccountKind {
+    /// As people call it.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::OfficialAccount => "公众号 official account",
+            Self::Website => "网站应用 website",
+            Self::MiniProgram => "小程序 mini-program",
+            Self::Wecom => "企业微信 WeCom",
+        }
+    }
+
     /// As the world file calls it.
     pub(super) fn name(self) -> &'static str {
         match self {

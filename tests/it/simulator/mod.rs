@@ -5,6 +5,8 @@ mod authorize;
 mod faults;
 mod mini_program;
 mod tokens;
+mod website;
+mod wecom;
 
 use std::net::SocketAddr;
 use std::sync::Once;
