@@ -1,4 +1,4 @@
-//! The client's calls for the other ways in, against the simulator: mini-programs and WeCom.
+//! The client's calls for the other ways in: mini-programs, websites and WeCom.
 
 use std::{
     sync::{Arc, Mutex},
@@ -7,15 +7,15 @@ use std::{
 
 use axum::response::IntoResponse;
 use wxgate::{
-    Account, AppSecret, Code,
+    Account, AppSecret, Code, Scope,
     clock::{Clock, SystemClock},
     keeper::{KeeperError, ServerTokens},
     secret::{ServerToken, UserTicket},
     session::MemoryStore,
     simulator::{Fault, FaultSwitch, Simulator},
     wechat::{
-        AnswerFault, BadOpenData, Call, Client, Endpoints, ErrCode, Error, Expected, Kind,
-        OpenData, OpenId, Reaction, UserData, Userinfo, WecomUser,
+        AnswerFault, AuthorizeUrl, BadOpenData, Call, Client, Endpoints, ErrCode, Error, Expected,
+        Kind, Lang, OpenData, OpenId, Reaction, UserData, Userinfo, WecomUser,
     },
 };
 
@@ -74,6 +74,69 @@ async fn what_a_mini_program_sends_at_the_simulator_is_read_and_alterations_are_
     let data = OpenData { encrypted_data: &sealed.encrypted_data, iv: &sealed.iv };
     assert!(data.phone(&next.session_key, &expected).is_ok());
     assert_eq!(data.phone(key, &expected), Err(BadOpenData::Sealed));
+}
+
+const CORP: &str = "ww3333333333333333";
+const BACK: &str = "http://127.0.0.1:1/cb";
+
+fn corp() -> Account {
+    Account::wecom(CORP, Some(1_000_002), AppSecret::new("3".repeat(43))).unwrap()
+}
+
+/// The code that somebody comes back with from a page of the simulator.
+async fn code(user: &str, url: &str) -> Code {
+    let answer = world::Browser::new("http://127.0.0.1:1", user).get(url).await;
+    let back = url::Url::parse(answer.location()).unwrap();
+    let code = back.query_pairs().find(|(name, _)| name == "code");
+    Code::new(code.expect("it was allowed").1)
+}
+
+#[tokio::test]
+async fn people_of_a_corp_sign_in_at_the_simulator() {
+    let sim = Simulator::start().await;
+    let client = wecom(&sim.url());
+    let tokens = ServerTokens::new(client.clone(), Arc::new(MemoryStore::new()), SystemClock);
+    let account = corp();
+    let user_of = async |code: &Code| {
+        tokens.with(&account, async |token| client.wecom_user(&token, code).await).await
+    };
+    let page =
+        |scope| AuthorizeUrl::new(&account, BACK, scope, "s1").build(client.endpoints()).unwrap();
+    let member = code("alice", &page(Scope::Base)).await;
+    let user = user_of(&member).await.unwrap();
+    let WecomUser::Member { userid, user_ticket: None } = user else { panic!("{user:?}") };
+    assert_eq!(userid.as_str(), "AliceZhang");
+    let KeeperError::Wechat(again) = user_of(&member).await.unwrap_err() else { panic!() };
+    assert_eq!(again.reaction(), Reaction::StartAgain);
+
+    let user = user_of(&code("bob", &page(Scope::Base)).await).await.unwrap();
+    assert!(matches!(user, WecomUser::Outsider { external_userid: Some(_), .. }), "{user:?}");
+
+    // A dead token burns no code.
+    sim.fault(Fault::DeadToken, 1);
+    let user = user_of(&code("alice", &page(Scope::Userinfo)).await).await.unwrap();
+    let WecomUser::Member { userid, user_ticket: Some(ticket) } = user else { panic!("{user:?}") };
+    let told =
+        tokens.with(&account, async |token| client.wecom_detail(&token, &ticket, &userid).await);
+    assert_eq!(told.await.unwrap().openid, userid);
+
+    let desktop = AuthorizeUrl::new(&account, BACK, Scope::Base, "s1").desktop();
+    let desktop = desktop.build(client.endpoints()).unwrap();
+    let user = user_of(&code("alice", &desktop).await).await.unwrap();
+    assert!(matches!(user, WecomUser::Member { .. }), "{user:?}");
+}
+
+#[tokio::test]
+async fn people_of_a_website_sign_in_at_the_simulator() {
+    let sim = Simulator::start().await;
+    let client = wecom(&sim.url());
+    let account = Account::website("wx1111111111111111", AppSecret::new("1".repeat(32))).unwrap();
+    let url = AuthorizeUrl::new(&account, BACK, Scope::Login, "s1").lang(Lang::En);
+    let code = code("alice", &url.build(client.endpoints()).unwrap()).await;
+    let grant = client.exchange(&account, &code).await.unwrap();
+    assert!(grant.scope == Scope::Login && grant.unionid.is_some());
+    let user = client.userinfo(&grant.access_token, &grant.openid, Lang::ZhCn).await.unwrap();
+    assert_eq!(user.nickname, "爱丽丝🌸");
 }
 
 fn wecom(host: &str) -> Client {

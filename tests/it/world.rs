@@ -110,8 +110,7 @@ pub fn account() -> Account {
 
 /// A client of the simulator that does not wait between tries.
 pub fn client(sim: &Simulator) -> Client {
-    let endpoints =
-        Endpoints::default().with_open(&sim.url()).unwrap().with_api([sim.url()]).unwrap();
+    let endpoints = Endpoints::all_at(&sim.url()).unwrap();
     let backoff = Backoff { first: Duration::from_millis(1), ..Backoff::default() };
     Client::builder(endpoints).backoff(backoff).build()
 }
