@@ -36,7 +36,7 @@ step 'lints, with every feature'
 cargo clippy --quiet --features full --all-targets -- -D warnings
 
 step 'each feature alone'
-for feature in '' memory redis axum tower-sessions conformance embedded messages gateway simulator demo; do
+for feature in '' memory redis axum tower-sessions conformance embedded messages doors gateway simulator demo; do
     echo "feature: ${feature:-none}"
     cargo clippy --quiet --no-default-features --features "$feature" --lib -- -D warnings
 done

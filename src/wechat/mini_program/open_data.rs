@@ -1,7 +1,4 @@
 //! What a mini-program sends of its user: whether it comes from WeChat, and what it says.
-//!
-//! Encrypted data is not signed, so who may send many altered copies and learns what is wrong with each could have one
-//! that says what they like. Tell the operator which check failed, and the sender that one did.
 
 use std::{fmt, time::Duration};
 
@@ -81,7 +78,8 @@ impl fmt::Debug for PhoneNumber {
     }
 }
 
-/// Which check failed. For the operator: see the [module](self) on what a sender may learn.
+/// Which check failed, for the operator alone. Encrypted data is not signed: a sender who is told what is wrong with each of
+/// many altered copies can make one that says what they like. Tell them that it is refused, and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadOpenData {
     /// Of `rawData`: it was altered, or the user has logged in again since.
