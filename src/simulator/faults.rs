@@ -115,6 +115,7 @@ impl Fault {
                     "/sns/oauth2/access_token"
                         | "/sns/jscode2session"
                         | "/cgi-bin/auth/getuserinfo"
+                        | "/cgi-bin/user/getuserinfo"
                 )
             }
             Self::Snapshot | Self::SnapshotUnflagged | Self::NoUnionid => {

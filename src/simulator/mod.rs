@@ -27,7 +27,7 @@
 //! | `/cgi-bin/token`, `/cgi-bin/stable_token` | an account's own access token; the second takes a JSON body only. Always HTTP 200 and JSON |
 //! | `/cgi-bin/user/info`, `/cgi-bin/ticket/getticket?type=jsapi` | who follows the account, and the ticket of its pages |
 //! | `/sns/jscode2session`, `/wxa/checksession` | a mini-program's sign-in, and whether its session key is the current one |
-//! | `/cgi-bin/gettoken`, `/cgi-bin/auth/getuserinfo`, `/cgi-bin/auth/getuserdetail`, `/cgi-bin/get_jsapi_ticket` | WeCom's API, with its own errors |
+//! | `/cgi-bin/gettoken`, `/cgi-bin/auth/getuserinfo`, `/cgi-bin/auth/getuserdetail`, `/cgi-bin/get_jsapi_ticket` | WeCom's API, with its own errors. `/cgi-bin/user/getuserinfo` is the older form of the second |
 //! | `/_simulator/faults` | `GET` lists, `POST` adds, `DELETE` clears what is to go wrong |
 //! | `/_simulator/requests` | `GET` lists what arrived, `DELETE` forgets it |
 //! | `/_simulator/push` | `POST {"event": "user_authorization_revoke", "appid": "wx...", "user": "alice", "url": "http://127.0.0.1:8080/_wx/messages", "token": "..."}` sends a signed message, as WeChat does to an account's message server, and answers `{"status": ..., "body": ...}`. With `"aes_key"` it is encrypted, with `"format": "json"` it is JSON. Loopback addresses only |

@@ -11,10 +11,12 @@ use super::faults::Fault;
 use super::world::{Account, AccountKind};
 use super::{Shared, ids, profile};
 
-pub(super) const GETTOKEN: &str = "/cgi-bin/gettoken";
-pub(super) const GETUSERINFO: &str = "/cgi-bin/auth/getuserinfo";
-pub(super) const GETUSERDETAIL: &str = "/cgi-bin/auth/getuserdetail";
-pub(super) const TICKET: &str = "/cgi-bin/get_jsapi_ticket";
+const GETTOKEN: &str = "/cgi-bin/gettoken";
+const GETUSERINFO: &str = "/cgi-bin/auth/getuserinfo";
+/// What it was called before, with names that begin with capitals.
+const OLD_GETUSERINFO: &str = "/cgi-bin/user/getuserinfo";
+const GETUSERDETAIL: &str = "/cgi-bin/auth/getuserdetail";
+const TICKET: &str = "/cgi-bin/get_jsapi_ticket";
 
 /// How long a `user_ticket` lives, in seconds.
 const USER_TICKET_LIFE: u64 = 1800;
@@ -114,6 +116,22 @@ struct Outsider<'a> {
     external_userid: &'a str,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OldMember<'a> {
+    user_id: &'a str,
+    device_id: &'static str,
+    #[serde(rename = "user_ticket", skip_serializing_if = "Option::is_none")]
+    user_ticket: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OldOutsider<'a> {
+    open_id: &'a str,
+    device_id: &'static str,
+}
+
 #[derive(Deserialize)]
 struct Detail {
     user_ticket: String,
@@ -133,13 +151,13 @@ struct DetailAnswer<'a> {
 
 /// Whether a path of `/cgi-bin` is one of WeCom's.
 pub(super) fn has(path: &str) -> bool {
-    path.starts_with("/cgi-bin/auth/") || path == GETTOKEN || path == TICKET
+    path.starts_with("/cgi-bin/auth/") || [GETTOKEN, OLD_GETUSERINFO, TICKET].contains(&path)
 }
 
 pub(super) fn respond(sim: &Shared, call: &Call) -> Answer {
     match &*call.path {
         GETTOKEN => gettoken(sim, call),
-        GETUSERINFO => getuserinfo(sim, call),
+        GETUSERINFO | OLD_GETUSERINFO => getuserinfo(sim, call),
         GETUSERDETAIL => getuserdetail(sim, call),
         TICKET => ticket(sim, call),
         _ => Err(WecomError::InvalidUrl.into()),
@@ -168,11 +186,15 @@ fn getuserinfo(sim: &Shared, call: &Call) -> Answer {
     let redeemed = sim.grants().redeem(code, &corp.appid, now);
     let (name, scope) = redeemed.map_err(|_| WecomError::InvalidCode)?;
     let user = sim.world.user(&name).ok_or(WecomError::InvalidCode)?;
+    let old = call.path == OLD_GETUSERINFO;
     let Some(userid) = &user.userid else {
-        return Ok(good(Outsider {
-            openid: &user.openid(&corp.appid),
-            external_userid: &user.external_userid(&corp.appid),
-        }));
+        let openid = &user.openid(&corp.appid);
+        let external_userid = &user.external_userid(&corp.appid);
+        return Ok(if old {
+            good(OldOutsider { open_id: openid, device_id: "" })
+        } else {
+            good(Outsider { openid, external_userid })
+        });
     };
     let private = scope == "snsapi_privateinfo";
     let user_ticket = private.then(|| {
@@ -182,7 +204,12 @@ fn getuserinfo(sim: &Shared, call: &Call) -> Answer {
         sim.user_tickets().0.insert(ticket.clone(), given);
         ticket
     });
-    Ok(good(Member { userid, user_ticket: user_ticket.as_deref() }))
+    let user_ticket = user_ticket.as_deref();
+    Ok(if old {
+        good(OldMember { user_id: userid, device_id: "", user_ticket })
+    } else {
+        good(Member { userid, user_ticket })
+    })
 }
 
 /// What a member agreed to give. It has no name: that is in the corp's address book.

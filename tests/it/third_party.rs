@@ -1,5 +1,5 @@
-//! Clients that others wrote, which sign in with nothing but their hosts changed: at the simulator, and at a gateway that
-//! plays WeChat for them. And WeChat's messages, as one of them writes them.
+//! Clients that others wrote, which sign in and call the API with nothing but their hosts changed: at the simulator, and at
+//! a gateway that plays WeChat for them. And WeChat's messages, as one of them writes them.
 
 use std::path::{Path, PathBuf};
 
@@ -34,10 +34,31 @@ async fn co_wechat_oauth_signs_in() {
 
 async fn at_the_simulator(client: (PathBuf, &str, &str)) {
     let sim = Simulator::start().await;
-    signs_in(client, &[&sim.url()]).await;
+    runs(client, &[&sim.url()]).await;
     // The second exchange is the one that shows a used code.
     assert_eq!(sim.count("/sns/oauth2/access_token"), 2);
     assert_eq!(sim.count("/sns/userinfo"), 1);
+}
+
+#[tokio::test]
+async fn wechatpy_calls_as_an_account_a_mini_program_and_a_corp() {
+    let sim = Simulator::start().await;
+    let (python, ..) = wechatpy();
+    runs((python, "wechatpy_server.py", "OK wechatpy"), &[&sim.url()]).await;
+    // Two tokens of the account, and one with a wrong secret; one of the mini-program.
+    assert_eq!(sim.count("/cgi-bin/token"), 4);
+    assert_eq!(sim.count("/sns/jscode2session"), 2);
+    assert_eq!(sim.count("/cgi-bin/user/getuserinfo"), 3);
+}
+
+#[tokio::test]
+async fn co_wechat_api_calls_as_an_account_and_a_mini_program() {
+    let sim = Simulator::start().await;
+    let client = ("node".into(), "co_wechat_api_server.mjs", "OK co-wechat-api");
+    runs(client, &[&sim.url()]).await;
+    assert_eq!(sim.count("/cgi-bin/token"), 3);
+    assert_eq!(sim.count("/cgi-bin/ticket/getticket"), 1);
+    assert_eq!(sim.count("/sns/jscode2session"), 2);
 }
 
 #[tokio::test]
@@ -52,7 +73,7 @@ async fn co_wechat_oauth_signs_in_through_a_gateway_that_it_takes_for_wechat() {
 
 async fn through_a_gateway(client: (PathBuf, &str, &str)) {
     let sites = shops().await;
-    signs_in(client, &[&format!("http://127.0.0.1:{}", sites.port()), SHOP, CLIENT_SECRET]).await;
+    runs(client, &[&format!("http://127.0.0.1:{}", sites.port()), SHOP, CLIENT_SECRET]).await;
     // WeChat was asked once, by the gateway.
     assert_eq!(sites.sim.count("/sns/oauth2/access_token"), 1);
     assert_eq!(sites.sim.count("/sns/userinfo"), 1);
@@ -68,12 +89,12 @@ async fn what_wechatpy_signs_and_encrypts_is_believed() {
         let url = format!("{}/_wx/messages", place.url);
         let arguments = [&*url, revocation::TOKEN, aes_key, APPID, &openid];
         let client = (python.clone(), "wechatpy_push.py", "OK wechatpy");
-        signs_in(client, &arguments).await;
+        runs(client, &arguments).await;
         assert!(!revocation::is_in(&alice).await, "{account}");
     }
 }
 
-async fn signs_in((program, script, ok): (PathBuf, &str, &str), arguments: &[&str]) {
+async fn runs((program, script, ok): (PathBuf, &str, &str), arguments: &[&str]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
     let output = Command::new(program)
         .arg(script)

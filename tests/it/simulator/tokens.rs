@@ -137,7 +137,7 @@ async fn every_mistake_with_a_token_has_its_errcode_and_a_rid_without_a_comma() 
         assert_eq!((&*noted.path, noted.errcode), (path, Some(errcode)));
     }
     let bodies = [
-        (good, 47001),
+        (good.clone(), 47001),
         (json!({}).to_string(), 41002),
         (json!({ "appid": APPID }).to_string(), 41004),
         (json!({ "appid": APPID, "secret": SECRET }).to_string(), 40002),
@@ -146,6 +146,8 @@ async fn every_mistake_with_a_token_has_its_errcode_and_a_rid_without_a_comma() 
         assert_eq!(visit.cgi_post(STABLE, &body).await["errcode"], errcode, "{body}");
     }
     assert_eq!(visit.user_info(&token, "alice").await["subscribe"], 1);
+    // As a form, too.
+    assert_eq!(visit.cgi_post(TOKEN, &good).await["expires_in"], 7200);
 
     let world = include_str!("../../../src/simulator/builtin.toml");
     let switched = format!("{world}\n[switches]\nwrong_secret_is_40001 = true\n");

@@ -76,6 +76,15 @@ async fn a_member_has_a_userid_and_an_outsider_an_openid() {
             "external_userid": bob.external_userid(CORP),
         })
     );
+
+    // As it was called before.
+    let code = visit.corp_code("alice", "snsapi_base").await;
+    let old = "/cgi-bin/user/getuserinfo";
+    let alice = visit.wecom(old, &format!("access_token={token}&code={code}")).await;
+    assert_eq!((text(&alice, "UserId"), text(&alice, "DeviceId")), ("AliceZhang", ""));
+    let code = visit.corp_code("bob", "snsapi_base").await;
+    let outsider = visit.wecom(old, &format!("access_token={token}&code={code}")).await;
+    assert_eq!(text(&outsider, "OpenId"), bob.openid(CORP));
 }
 
 #[tokio::test]
