@@ -32,8 +32,8 @@
 //! | `tower-sessions` | yes | `tower_sessions::Session` for the app's own data |
 //! | `conformance` | | the suite that every session store passes |
 //! | `embedded` | | sessions in one file: a restart signs nobody out |
+//! | `doors` | | other ways in: a code to scan, mini-programs; and JS-SDK signatures |
 //! | `messages` | | WeChat's messages of users who take their authorization back |
-//! | `doors` | | a mini-program's user data, and signatures for the JS-SDK |
 //! | `gateway` | | the reverse proxy |
 //! | `simulator` | | a WeChat to test against |
 //! | `demo` | | a login site, the gateway in front of it, and the simulator behind it |
@@ -42,8 +42,8 @@
 pub mod clock;
 #[cfg(feature = "demo")]
 pub mod demo;
-#[cfg(feature = "gateway")]
-mod doors;
+#[cfg(feature = "doors")]
+pub mod doors;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod keeper;

@@ -276,7 +276,7 @@ impl Facade {
     /// The user of a session that has not ended.
     async fn user(&self, sealed: &Sealed) -> Result<Option<WechatUser>, StoreError> {
         let session = self.gate.store().load(sealed.session).await?;
-        Ok(session.map(WechatUser::new))
+        Ok(session.map(|session| self.gate.user(session)))
     }
 
     fn seal(

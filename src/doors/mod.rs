@@ -1,3 +1,4 @@
 //! Other ways in than a page of our own, one file each. Each ends in a session that [`login`](crate::login) has made.
 
+#[cfg(feature = "gateway")]
 pub(crate) mod facade;

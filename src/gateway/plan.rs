@@ -280,7 +280,7 @@ impl Planner<'_> {
             let at = &config.sites[at];
             let both_have_it = at.account == *account && site.account == *account;
             let account = (!both_have_it).then(|| account.into());
-            SignInSite { url: at.public_url.clone(), account }
+            SignInSite { url: at.public_url.clone(), account, any_browser: false }
         });
         let account = config.accounts[account].clone();
         WechatLoginLayer::with_shared(account, site.public_url.clone(), shared.store.clone())

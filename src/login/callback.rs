@@ -325,7 +325,7 @@ async fn redeem(gate: &Gate, id: SessionId, replaces: Option<SessionId>) -> Outc
     let store = gate.store();
     let taken_over = async {
         let Some(session) = store.load(id).await? else { return Ok(None) };
-        if session.user().key().appid != *gate.account().appid() {
+        if !gate.accepts(&session.user().key().appid) {
             return Ok(None);
         }
         sign_in::carry_over(store, &session, replaces, gate.now()).await

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, header};
 
-use super::policy::{Demand, Login};
+use super::policy::{Demand, Login, Outside};
 use crate::{origin::Origin, wechat::Scope};
 
 /// The endpoints of our own, below [`PREFIX`](super::PREFIX).
@@ -70,6 +70,8 @@ pub struct Facts<'a> {
     pub is_admitted: bool,
     /// Who has asked.
     pub asker: Asker,
+    /// Whether the request names its session in a header, as clients do that keep no cookies and walk no redirects.
+    pub has_token: bool,
     /// Where people sign in, and what they need for it.
     pub site: Site<'a>,
 }
@@ -90,6 +92,8 @@ pub struct Site<'a> {
     pub public_url: &'a Origin,
     /// Whether any browser can sign in, not WeChat's alone.
     pub any_browser: bool,
+    /// What other browsers are offered where the path does not say.
+    pub outside: Outside,
     /// Other origins whose scripts may read what we tell scripts.
     pub cors_origins: &'a [Origin],
 }
@@ -113,8 +117,8 @@ pub enum Decision {
     NotAdmitted,
     /// Send the browser to the public URL first: under another host its cookies would be lost.
     GoHome(Scope),
-    /// Show a page that helps a browser that is not WeChat's.
-    NotInWeChat,
+    /// Offer a browser that is not WeChat's what there is for it.
+    NotInWeChat(Scope, Outside),
     /// Start a sign-in, or go on to the target where nobody needs to.
     Login,
     /// Finish a sign-in.
@@ -167,13 +171,13 @@ fn refuse(facts: &Facts<'_>, demand: &Demand, scope: Scope) -> Decision {
     if is_preflight(facts) {
         return Decision::Preflight;
     }
-    if !is_navigation(facts.method, facts.headers) {
+    if facts.has_token || !is_navigation(facts.method, facts.headers) {
         return Decision::Unauthorized(scope);
     }
     if demand.keeps_fragment() {
         return Decision::KeepFragment(scope);
     }
-    match start(facts, scope) {
+    match start(facts, scope, demand.outside()) {
         // Its button leads to the public URL, so the page itself may stand anywhere.
         Decision::Authorize(Scope::Userinfo) | Decision::GoHome(Scope::Userinfo) => {
             Decision::AskFirst
@@ -183,9 +187,11 @@ fn refuse(facts: &Facts<'_>, demand: &Demand, scope: Scope) -> Decision {
 }
 
 /// How a browser's sign-in starts.
-pub(crate) fn start(facts: &Facts<'_>, scope: Scope) -> Decision {
-    if !facts.site.any_browser && !is_wechat(facts.headers) {
-        return Decision::NotInWeChat;
+pub(crate) fn start(facts: &Facts<'_>, scope: Scope, outside: Option<Outside>) -> Decision {
+    let outside = outside.unwrap_or(facts.site.outside);
+    let goes_on = facts.site.any_browser && outside == Outside::Help;
+    if !goes_on && !is_wechat(facts.headers) {
+        return Decision::NotInWeChat(scope, outside);
     }
     if !facts.host.is_some_and(|host| facts.site.public_url.is_named_by(host)) {
         return Decision::GoHome(scope);
@@ -209,7 +215,8 @@ fn attend(facts: &Facts<'_>, endpoint: Endpoint) -> Decision {
         Endpoint::Messages if reads || *facts.method == Method::POST => Decision::Messages,
         Endpoint::Logout if reads => Decision::AskLogout,
         Endpoint::Logout if *facts.method == Method::POST => {
-            if is_same_origin(facts.headers, facts.site.public_url) {
+            // No other site can make a browser send a token.
+            if facts.has_token || is_same_origin(facts.headers, facts.site.public_url) {
                 Decision::Logout
             } else {
                 Decision::ForeignLogout
@@ -251,7 +258,16 @@ pub(crate) fn is_navigation(method: &Method, headers: &HeaderMap) -> bool {
         let text = value.as_bytes().to_ascii_lowercase();
         ["text/html", "*/*"].iter().any(|kind| memchr(&text, kind.as_bytes()))
     };
+    if is_mini_program(headers) {
+        return false;
+    }
     accepted.peek().is_none() || accepted.any(takes_pages)
+}
+
+/// Whether a mini-program has sent the request, which takes any kind of answer and shows none.
+fn is_mini_program(headers: &HeaderMap) -> bool {
+    let page = headers.get(header::REFERER).map(http::HeaderValue::as_bytes);
+    page.is_some_and(|page| page.starts_with(b"https://servicewechat.com/"))
 }
 
 fn memchr(text: &[u8], part: &[u8]) -> bool {
@@ -292,6 +308,7 @@ mod tests {
         session: Option<Known>,
         is_admitted: bool,
         asker: Asker,
+        has_token: bool,
     }
 
     impl Case {
@@ -304,6 +321,7 @@ mod tests {
                 session: None,
                 is_admitted: true,
                 asker: Asker::Visitor,
+                has_token: false,
             }
             .with("user-agent", WECHAT)
         }
@@ -328,7 +346,8 @@ mod tests {
         fn decide_for(&self, demand: &Demand) -> Decision {
             let public_url = Origin::parse("https://h5.example.com").unwrap();
             let cors_origins = &[Origin::parse("https://app.example.com").unwrap()];
-            let site = Site { public_url: &public_url, any_browser: false, cors_origins };
+            let outside = Outside::Help;
+            let site = Site { public_url: &public_url, any_browser: false, outside, cors_origins };
             let facts = Facts {
                 endpoint: self.endpoint,
                 method: &self.method,
@@ -337,6 +356,7 @@ mod tests {
                 session: self.session,
                 is_admitted: self.is_admitted,
                 asker: self.asker,
+                has_token: self.has_token,
                 site,
             };
             decide(&facts, demand)
@@ -419,9 +439,18 @@ mod tests {
             ["Mozilla/5.0 (Windows NT 10.0) Chrome/140", "wxwork/4.1.30 MicroMessenger/7.0.1", ""]
         {
             let case = Case::page().with("user-agent", agent);
-            assert_eq!(case.decide(Login::Base), Decision::NotInWeChat, "{agent}");
-            assert_eq!(case.decide(Login::Userinfo), Decision::NotInWeChat, "{agent}");
+            for (login, scope) in [(Login::Base, Scope::Base), (Login::Userinfo, Scope::Userinfo)] {
+                let offered = Decision::NotInWeChat(scope, Outside::Help);
+                assert_eq!(case.decide(login), offered, "{agent}");
+                for outside in [Outside::Scan, Outside::Website] {
+                    let demand = Demand::from(login).outside_wechat(outside);
+                    let offered = Decision::NotInWeChat(scope, outside);
+                    assert_eq!(case.decide_for(&demand), offered, "{agent}");
+                }
+            }
         }
+        let demand = Demand::from(Login::Base).outside_wechat(Outside::Scan);
+        assert_eq!(Case::page().decide_for(&demand), Decision::Authorize(Scope::Base));
         let old = Case::page().with("user-agent", "… micromessenger/6.0");
         assert_eq!(old.decide(Login::Base), Decision::Authorize(Scope::Base));
     }
@@ -522,6 +551,19 @@ mod tests {
         let lying = post().with("origin", own).with("sec-fetch-site", "cross-site");
         assert_eq!(lying.decide(Login::Off), Decision::ForeignLogout);
         assert_eq!(Case::endpoint(Endpoint::Logout).decide(Login::Off), Decision::AskLogout);
+    }
+
+    #[test]
+    fn a_client_with_a_token_is_told_and_never_sent_anywhere() {
+        let asked = Case { has_token: true, ..Case::page() };
+        assert_eq!(asked.decide(Login::Base), Decision::Unauthorized(Scope::Base));
+        let known = Case { session: Some(Known::Openid), ..asked };
+        assert_eq!(known.decide(Login::Base), Decision::Pass);
+        let logout = Case::endpoint(Endpoint::Logout).method(Method::POST);
+        assert_eq!(Case { has_token: true, ..logout }.decide(Login::Off), Decision::Logout);
+        let page = "https://servicewechat.com/wx0123456789abcdef/0/page-frame.html";
+        let mini_program = Case::page().with("referer", page).with("accept", "*/*");
+        assert_eq!(mini_program.decide(Login::Base), Decision::Unauthorized(Scope::Base));
     }
 
     #[test]

@@ -12,16 +12,18 @@ use super::{
     attempt::{Attempts, Start},
     callback::{self, Flights, Way},
     decision::{self, Asker, Decision, Endpoint, Facts, Site},
+    door::{Call, Door, Doorway},
     identity::WechatUser,
     log_out,
     me::Me,
     messages,
     observe::{Event, Observer},
     pages::{Page, Pages},
-    policy::{Demand, Login, Policy},
+    policy::{Demand, Login, Outside, Policy},
     refresh,
-    request::{canonicalise, full_uri, host},
+    request::{Unread, canonicalise, full_uri, host, parameter, read_small_body},
     respond::{Look, Reply, share_with},
+    return_to::ReturnTo,
     start,
     ticket::SignInSite,
 };
@@ -29,11 +31,16 @@ use crate::{
     clock::{Clock, Timestamp},
     origin::Origin,
     session::{
-        KeyRing, Lookup, Session, SessionId, Store, StoreError,
+        KeyRing, Lookup, Session, SessionId, Store, StoreError, Subject,
         cookie::{self, Cookies},
+        token,
     },
-    wechat::{Account, AccountKind, Client, Lang, Scope},
+    wechat::{Account, AccountKind, AppId, Client, Lang, Scope},
 };
+
+/// What stands for the website application of a login where an address names an account. No configuration can call an
+/// account so.
+const WEBSITE: &str = "~";
 
 /// The login of one site with one account. Clones are the same login.
 #[derive(Clone, Debug)]
@@ -61,6 +68,14 @@ pub(crate) struct Parameters {
     pub(crate) cors_origins: Vec<Origin>,
     pub(crate) sign_in_at: Option<SignInSite>,
     pub(crate) partners: Vec<Origin>,
+    pub(crate) subject: Subject,
+    /// Accounts whose sessions are good here beside the account's own.
+    pub(crate) companions: Vec<AppId>,
+    /// The website application that signs people in who are not in WeChat.
+    pub(crate) website: Option<Account>,
+    /// What is offered to browsers outside WeChat where a path does not say.
+    pub(crate) outside: Outside,
+    pub(crate) doors: Vec<Door>,
 }
 
 impl Parameters {
@@ -113,6 +128,7 @@ enum Wait {
     Callback(Way, Option<Arc<Session>>),
     Logout(Option<Arc<Session>>),
     Message,
+    Door(Option<WechatUser>),
 }
 
 /// What became of a request that had to wait.
@@ -151,12 +167,19 @@ impl Gate {
 
     /// Judges a request with a canonical path by what that path asks.
     pub(crate) fn admit_by(&self, head: &Parts, demand: &Demand, asker: Asker) -> Verdict {
+        match self.spoken_of(head) {
+            Some(website) => website.judge_by(head, demand, asker),
+            None => self.judge_by(head, demand, asker),
+        }
+    }
+
+    fn judge_by(&self, head: &Parts, demand: &Demand, asker: Asker) -> Verdict {
         let standing = if demand.login() == Login::Off
             && Endpoint::named_by(full_uri(head).path()).is_none()
         {
             Standing::Pass(Visitor::Unasked)
         } else {
-            match self.cookies().session_id(&head.headers) {
+            match self.session_id(head) {
                 None => self.judge(head, demand, asker, None),
                 Some(id) => match self.0.store.peek(id) {
                     Lookup::Hit(session) => {
@@ -221,6 +244,13 @@ impl Gate {
 
     /// Judges a request that has to wait: for the store, for WeChat, or for its own body.
     pub async fn attend<B: Body>(&self, pending: Pending, head: &Parts, body: B) -> Attended<B> {
+        match self.spoken_of(head) {
+            Some(website) => website.attend_to(pending, head, body).await,
+            None => self.attend_to(pending, head, body).await,
+        }
+    }
+
+    async fn attend_to<B: Body>(&self, pending: Pending, head: &Parts, body: B) -> Attended<B> {
         let wait = match pending.0 {
             Wait::Load(id, demand, asker) => match self.0.store.load(id).await {
                 Ok(session) => match self.judge(head, &demand, asker, self.looked(session)) {
@@ -244,6 +274,7 @@ impl Gate {
             }
             Wait::Logout(session) => log_out::finish(self, head, body, session).await,
             Wait::Message => messages::answer(self, head, body).await,
+            Wait::Door(user) => self.open_door(head, body, user).await,
             Wait::Load(..) => Reply::page(Page::Broken), // A loaded session is never loaded again.
         };
         Attended::Answer(self.respond(reply, head))
@@ -267,9 +298,8 @@ impl Gate {
         session: Option<Arc<Session>>,
     ) -> Standing {
         let uri = full_uri(head);
-        let of_this_account =
-            |session: &Arc<Session>| session.user().key().appid == *self.0.account.appid();
-        let user = session.filter(of_this_account).map(WechatUser::new);
+        let is_ours = |session: &Arc<Session>| self.accepts(&session.user().key().appid);
+        let user = session.filter(is_ours).map(|session| self.user(session));
         let facts = Facts {
             endpoint: Endpoint::named_by(uri.path()),
             method: &head.method,
@@ -278,6 +308,7 @@ impl Gate {
             session: user.as_ref().map(WechatUser::known),
             is_admitted: user.as_ref().is_none_or(|user| demand.admits(user)),
             asker,
+            has_token: token::is_in(&head.headers),
             site: self.site(),
         };
         let session = || user.as_ref().map(|user| user.session().clone());
@@ -300,15 +331,21 @@ impl Gate {
             Decision::Authorize(scope) => start::begin(self, head, scope, &here(), Start::ByItself),
             Decision::AskFirst => start::ask_first(self, &here()),
             Decision::GoHome(scope) => Reply::go(start::home_url(self, scope, &here())),
-            Decision::NotInWeChat => start::not_in_wechat(self, &here()),
-            Decision::KeepFragment(scope) => start::keep_fragment(self, head, scope),
-            Decision::Unauthorized(scope) => start::unauthorized(self, head, scope),
+            Decision::NotInWeChat(scope, outside) => {
+                start::outside_wechat(self, head, scope, outside, &here())
+            }
+            Decision::KeepFragment(scope) => {
+                start::keep_fragment(self, head, scope, demand.outside())
+            }
+            Decision::Unauthorized(scope) => {
+                start::unauthorized(self, head, scope, demand.outside())
+            }
             Decision::Preflight => Reply::preflight(&head.headers),
             Decision::NotAdmitted => Reply::page(Page::NotAdmitted { logout: log_out::page(self) }),
             Decision::Login => start::log_in(self, head, &facts, session().as_deref()),
             Decision::Me => match &user {
                 Some(user) => Reply::json(StatusCode::OK, &Me::of(user)),
-                None => start::unauthorized(self, head, Scope::Base),
+                None => start::unauthorized(self, head, Scope::Base, None),
             },
             Decision::Script => Reply::script(),
             Decision::AskLogout => log_out::ask(self, uri, user.is_some()),
@@ -316,12 +353,38 @@ impl Gate {
                 Reply::page(Page::ForeignLogout { logout: log_out::page(self) })
             }
             Decision::NotForProxies => Reply::page(Page::NotForProxies),
+            Decision::NotFound if self.door(uri.path()).is_some() => {
+                return Standing::Wait(Wait::Door(user));
+            }
             Decision::NotFound | Decision::Accept | Decision::Messages => {
                 Reply::page(Page::NotFound)
             }
             Decision::MethodNotAllowed => Reply::page(Page::MethodNotAllowed),
         };
         Standing::Reply(reply)
+    }
+
+    /// The door that is at a path.
+    fn door(&self, path: &str) -> Option<&dyn Doorway> {
+        let path = path.strip_prefix(super::PREFIX)?;
+        self.0.doors.iter().map(Door::way).find(|door| door.is_at(path))
+    }
+
+    /// What the doors offer a browser that is not WeChat's.
+    pub(crate) fn offer(&self, head: &Parts, scope: Scope, target: &ReturnTo) -> Option<Reply> {
+        self.0.doors.iter().find_map(|door| door.way().offer(self, head, scope, target))
+    }
+
+    async fn open_door<B: Body>(&self, head: &Parts, body: B, user: Option<WechatUser>) -> Reply {
+        let Some(door) = self.door(full_uri(head).path()) else {
+            return Reply::page(Page::NotFound);
+        };
+        let (status, word) = match read_small_body(head, body).await {
+            Ok(body) => return door.answer(self, Call { head, body, user }).await,
+            Err(Unread::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Err(Unread::CutOff) => (StatusCode::BAD_REQUEST, "incomplete_request"),
+        };
+        Reply::json(status, &serde_json::json!({ "error": word }))
     }
 
     fn respond(&self, reply: Reply, head: &Parts) -> Response<Full<Bytes>> {
@@ -350,9 +413,60 @@ impl Gate {
 
     fn site(&self) -> Site<'_> {
         let any_browser = self.0.account.kind() == AccountKind::Website
+            || self.0.sign_in_at.as_ref().is_some_and(|site| site.any_browser)
             || self.0.client.endpoints().open().is_loopback();
-        let Parameters { public_url, cors_origins, .. } = &*self.0;
-        Site { public_url, any_browser, cors_origins }
+        let Parameters { public_url, cors_origins, outside, .. } = &*self.0;
+        Site { public_url, any_browser, outside: *outside, cors_origins }
+    }
+
+    /// The session that a request names, by its token or else by its cookie.
+    fn session_id(&self, head: &Parts) -> Option<SessionId> {
+        if token::is_in(&head.headers) {
+            token::named_in(&head.headers)
+        } else {
+            self.cookies().session_id(&head.headers)
+        }
+    }
+
+    /// The user of a session, as this login names people.
+    pub(crate) fn user(&self, session: Arc<Session>) -> WechatUser {
+        WechatUser::new(session, self.0.subject)
+    }
+
+    /// Whether sessions of an account are good here.
+    pub(crate) fn accepts(&self, appid: &AppId) -> bool {
+        *self.0.account.appid() == *appid
+            || self.0.companions.contains(appid)
+            || self.0.website.as_ref().is_some_and(|website| website.appid() == appid)
+    }
+
+    /// The same login with the website application, whose sessions are kept in the same cookie. Made anew for each sign-in.
+    pub(crate) fn website(&self) -> Option<Self> {
+        let website = self.0.website.clone()?;
+        let mut parameters = (*self.0).clone();
+        parameters.companions.push(self.0.account.appid().clone());
+        parameters.account = website;
+        parameters.website = None;
+        parameters.account_name = Some(WEBSITE.into());
+        parameters.outside = Outside::Help;
+        Some(Self::new(parameters))
+    }
+
+    /// This login with the account whose tokens a user has.
+    pub(crate) fn of_account(&self, appid: &AppId) -> Option<Self> {
+        if self.0.account.appid() == appid {
+            return Some(self.clone());
+        }
+        self.website().filter(|website| website.account().appid() == appid)
+    }
+
+    /// The login with the website application, where that is what an endpoint's address names.
+    fn spoken_of(&self, head: &Parts) -> Option<Self> {
+        self.0.website.as_ref()?;
+        let uri = full_uri(head);
+        Endpoint::named_by(uri.path())?;
+        let name = parameter(uri.query().unwrap_or_default(), start::ACCOUNT)?;
+        if name == WEBSITE { self.website() } else { None }
     }
 
     pub(crate) fn cookies(&self) -> Cookies<'_> {

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use super::decision::Known;
 use crate::{
     clock::Timestamp,
-    session::{Session, UserRecord},
+    session::{Session, Subject, UserRecord},
     wechat::{AppId, OpenId, Scope, UnionId},
 };
 
@@ -22,17 +22,25 @@ const SCOPE: HeaderName = HeaderName::from_static("x-wechat-scope");
 pub struct WechatUser {
     session: Arc<Session>,
     record: Arc<UserRecord>,
+    subject: Subject,
 }
 
 impl WechatUser {
-    pub(crate) fn new(session: Arc<Session>) -> Self {
+    pub(crate) fn new(session: Arc<Session>, subject: Subject) -> Self {
         let record = session.user().record();
-        Self { session, record }
+        Self { session, record, subject }
     }
 
-    /// Who the user is, in the one form that is used everywhere: `appid:openid`. Key your own records by it.
+    /// Who the user is, in the one form that is used everywhere: `appid:openid`, or the unionid where the login [names
+    /// people by it](super::WechatLoginLayer::subject). Key your own records by it.
     pub fn subject(&self) -> &str {
-        self.record.subject()
+        self.record.subject(self.subject)
+    }
+
+    /// Who the user was until WeChat told the unionid, where that is the subject now: `appid:openid`. Whatever is yours
+    /// under that name belongs to this user.
+    pub fn former_subject(&self) -> Option<&str> {
+        self.record.former_subject(self.subject)
     }
 
     /// The account that the user signed in with.
@@ -60,6 +68,11 @@ impl WechatUser {
         self.record.profile().and_then(|profile| profile.avatar.as_deref())
     }
 
+    /// The phone number with its country code, such as `+8613580006666`, where a mini-program's user has given it.
+    pub fn phone(&self) -> Option<&str> {
+        self.record.phone()
+    }
+
     /// What the user granted in this sign-in.
     pub fn scope(&self) -> Scope {
         self.session.scope()
@@ -73,7 +86,7 @@ impl WechatUser {
     /// The headers that tell an upstream who the user is.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let scope = HeaderValue::from_static(self.scope().as_str());
-        self.record.headers().iter().cloned().chain([(SCOPE, scope)])
+        self.record.headers(self.subject).chain([(SCOPE, scope)])
     }
 
     /// What a page of the app may be told.

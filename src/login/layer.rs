@@ -7,19 +7,20 @@ use tower_layer::Layer;
 
 use super::{
     callback::Flights,
+    door::Door,
     gate::{Gate, Parameters},
     observe::Observer,
     pages::Pages,
     plain::PlainPages,
-    policy::{Demand, Login, Policy},
+    policy::{Demand, Login, Outside, Policy},
     service::WechatLogin,
     ticket::SignInSite,
 };
 use crate::{
     clock::{Clock, SystemClock},
     origin::Origin,
-    session::{KeyRing, Store},
-    wechat::{Account, Client, Endpoints, Lang, Scope},
+    session::{KeyRing, Store, Subject},
+    wechat::{Account, AppId, Client, Endpoints, Lang, Scope},
 };
 
 /// Signs people in with WeChat. See the [module](super) for what it does and where to put it.
@@ -67,6 +68,11 @@ impl WechatLoginLayer {
             sign_in_at: None,
             partners: Vec::new(),
             observer: None,
+            subject: Subject::default(),
+            companions: Vec::new(),
+            website: None,
+            outside: Outside::default(),
+            doors: Vec::new(),
         };
         parameters.name_session();
         Self { gate: Gate::new(parameters) }
@@ -144,13 +150,53 @@ impl WechatLoginLayer {
     /// That site has to name this one among its [`partners`](Self::partners), have the same account, and share store and
     /// keys.
     pub fn sign_in_at(mut self, site: Origin) -> Self {
-        self.gate.parameters().sign_in_at = Some(SignInSite { url: site, account: None });
+        self.gate.parameters().sign_in_at =
+            Some(SignInSite { url: site, account: None, any_browser: false });
         self
     }
 
     /// The sites that sign people in through this one. Default none.
     pub fn partners(mut self, sites: impl IntoIterator<Item = Origin>) -> Self {
         self.gate.parameters().partners = sites.into_iter().collect();
+        self
+    }
+
+    /// Names people this way towards the app. Default `appid:openid`.
+    ///
+    /// With [`Subject::Unionid`], people are known by their unionid from when WeChat tells it: at a sign-in with consent, or
+    /// with a website application. Who was known before that keeps the former name as
+    /// [`former_subject`](super::WechatUser::former_subject), and only ever changes this once, as long as the store knows the
+    /// user: thirty days after the last sign-in, in a store that outlives the process.
+    pub fn subject(mut self, subject: Subject) -> Self {
+        self.gate.parameters().subject = subject;
+        self
+    }
+
+    /// Signs people in with this website application (网站应用) who are not in WeChat, where that is
+    /// [offered](Self::outside_wechat): from now on everywhere. Both kinds of sign-in make the same session.
+    pub fn website(mut self, account: Account) -> Self {
+        let parameters = self.gate.parameters();
+        parameters.website = Some(account);
+        parameters.outside = Outside::Website;
+        self
+    }
+
+    /// What browsers are offered that are not WeChat's, where a [`Demand`] does not say. Default [`Outside::Help`].
+    pub fn outside_wechat(mut self, outside: Outside) -> Self {
+        self.gate.parameters().outside = outside;
+        self
+    }
+
+    /// Takes sessions of this account too, beside those of the login's own.
+    #[cfg(feature = "doors")]
+    pub(crate) fn companion(mut self, appid: AppId) -> Self {
+        self.gate.parameters().companions.push(appid);
+        self
+    }
+
+    /// Opens another way in, or something else that pages may ask for. Default none.
+    pub fn door(mut self, door: impl Into<Door>) -> Self {
+        self.gate.parameters().doors.push(door.into());
         self
     }
 

@@ -5,15 +5,14 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, header, request::Parts};
+use http::{Method, StatusCode, request::Parts};
 use http_body::Body;
-use tokio::time::timeout;
 
 use super::{
     gate::Gate,
     observe::{Event, Revoked},
     pages::Page,
-    request::{Unread, full_uri, parameters, read_body},
+    request::{Unread, full_uri, parameters, read_small_body},
     respond::Reply,
     start::ACCOUNT,
 };
@@ -23,9 +22,6 @@ use crate::{
     wechat::{BadMessage, Message, MessageKeys, OpenId, Stamp},
 };
 
-/// WeChat's messages have some hundred bytes.
-const LARGEST_MESSAGE: usize = 64 * 1024;
-const LONGEST_MESSAGE: Duration = Duration::from_secs(30);
 /// How far WeChat's clock may be from ours. Nobody can send an older message again.
 const FRESH: Duration = Duration::from_secs(10 * 60);
 
@@ -46,8 +42,6 @@ enum Refusal {
     Status(StatusCode, &'static str),
     Message(BadMessage),
 }
-
-const TOO_LARGE: Refusal = refuse(StatusCode::PAYLOAD_TOO_LARGE, "message_too_large");
 
 const fn refuse(status: StatusCode, word: &'static str) -> Refusal {
     Refusal::Status(status, word)
@@ -137,17 +131,10 @@ async fn user_of<B: Body>(
     if !signed.is_fresh(gate.now()) {
         return Err(refuse(StatusCode::FORBIDDEN, "old_timestamp"));
     }
-    let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
-    if announced.and_then(|it| it.parse().ok()).is_some_and(|it: usize| it > LARGEST_MESSAGE) {
-        return Err(TOO_LARGE);
-    }
-    let body = match timeout(LONGEST_MESSAGE, read_body(body, LARGEST_MESSAGE)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(Unread::TooLarge)) => return Err(TOO_LARGE),
-        Ok(Err(Unread::CutOff)) | Err(_) => {
-            return Err(refuse(StatusCode::BAD_REQUEST, "incomplete_message"));
-        }
-    };
+    let body = read_small_body(head, body).await.map_err(|unread| match unread {
+        Unread::TooLarge => refuse(StatusCode::PAYLOAD_TOO_LARGE, "message_too_large"),
+        Unread::CutOff => refuse(StatusCode::BAD_REQUEST, "incomplete_message"),
+    })?;
     let appid = gate.account().appid();
     let message = keys.read(appid, &body, signed.stamp(), signed.msg_signature.as_deref());
     let message = message.map_err(Refusal::Message)?;

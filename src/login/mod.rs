@@ -53,6 +53,7 @@ mod attempt;
 mod body;
 mod callback;
 pub mod decision;
+mod door;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
@@ -85,6 +86,7 @@ mod ticket;
 mod words;
 
 pub use body::LoginBody;
+pub use door::Door;
 #[cfg(feature = "axum")]
 pub use extract::NoUser;
 pub use future::ResponseFuture;
@@ -94,7 +96,7 @@ pub use layer::WechatLoginLayer;
 pub use observe::{Event, Observer, Revoked};
 pub use pattern::{InvalidPattern, PathPattern};
 pub use plain::PlainPages;
-pub use policy::{Demand, Login, Policy};
+pub use policy::{Demand, Login, Outside, Policy};
 pub use respond::Look;
 pub use service::WechatLogin;
 #[cfg(feature = "gateway")]

@@ -24,12 +24,44 @@ pub enum Login {
     Userinfo,
 }
 
+/// What a browser that is not WeChat's is offered where somebody has to sign in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Outside {
+    /// A page that says how to open the address in WeChat. The default. Where WeChat is a simulator on this machine, any
+    /// browser is sent there instead.
+    #[default]
+    Help,
+    /// A code to scan with the phone, for which the login needs the door for it.
+    Scan,
+    /// A sign-in with the login's [website application](super::WechatLoginLayer::website).
+    Website,
+}
+
+impl Outside {
+    const ALL: [Self; 3] = [Self::Help, Self::Scan, Self::Website];
+
+    /// Its name in addresses and configurations.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Help => "help",
+            Self::Scan => "scan",
+            Self::Website => "website",
+        }
+    }
+
+    /// The one with this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outside| outside.as_str() == name)
+    }
+}
+
 /// All that a path asks of its visitors.
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
     login: Login,
     members: Option<Arc<Members>>,
     keeps_fragment: bool,
+    outside: Option<Outside>,
 }
 
 /// Who may come in, besides being signed in.
@@ -69,6 +101,13 @@ impl Demand {
         self
     }
 
+    /// What browsers are offered here that are not WeChat's. Default what the login [offers
+    /// everywhere](super::WechatLoginLayer::outside_wechat).
+    pub fn outside_wechat(mut self, outside: Outside) -> Self {
+        self.outside = Some(outside);
+        self
+    }
+
     /// The same people, and at least this sign-in.
     #[cfg(feature = "gateway")]
     pub(crate) fn at_least(mut self, login: Login) -> Self {
@@ -83,6 +122,10 @@ impl Demand {
 
     pub(crate) fn keeps_fragment(&self) -> bool {
         self.keeps_fragment
+    }
+
+    pub(crate) fn outside(&self) -> Option<Outside> {
+        self.outside
     }
 
     pub(crate) fn admits(&self, user: &WechatUser) -> bool {

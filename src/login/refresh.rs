@@ -19,8 +19,11 @@ pub(crate) fn when_due(gate: &Gate, user: &WechatUser) {
         return;
     }
     let has_tokens = user.record().tokens().is_some();
-    if has_tokens && user.session().user().claim_refresh(now, PAUSE) {
-        let (gate, slot) = (gate.clone(), user.session().user().clone());
+    if has_tokens
+        && user.session().user().claim_refresh(now, PAUSE)
+        && let Some(gate) = gate.of_account(user.appid())
+    {
+        let slot = user.session().user().clone();
         gate.spawn({
             let gate = gate.clone();
             async move {

@@ -1,12 +1,13 @@
 //! What a request says of itself, read in one way.
 
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
 use bytes::Buf;
 use http::{Uri, header, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::path;
@@ -66,6 +67,20 @@ pub(crate) struct Twice;
 pub(super) enum Unread {
     TooLarge,
     CutOff,
+}
+
+/// What an endpoint of ours takes.
+const SMALL_BODY: usize = 64 * 1024;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The body of a request for an endpoint of ours: 64 KiB at most, within half a minute. One that is announced to be larger
+/// is not read at all.
+pub(super) async fn read_small_body<B: Body>(head: &Parts, body: B) -> Result<Vec<u8>, Unread> {
+    let announced = head.headers.get(header::CONTENT_LENGTH).and_then(|it| it.to_str().ok());
+    if announced.and_then(|it| it.parse().ok()).is_some_and(|it: usize| it > SMALL_BODY) {
+        return Err(Unread::TooLarge);
+    }
+    timeout(PATIENCE, read_body(body, SMALL_BODY)).await.unwrap_or(Err(Unread::CutOff))
 }
 
 /// A body of at most so many bytes.

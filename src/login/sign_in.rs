@@ -49,7 +49,8 @@ pub(crate) fn change(
     } else {
         TokenChange::Keep
     };
-    UserChange { unionid, profile: user.map(|user| (Profile::from(user), now)), tokens }
+    let profile = user.map(|user| (Profile::from(user), now));
+    UserChange { unionid, profile, tokens, phone: None }
 }
 
 /// Signs somebody in: the user's record, a session under a new id, and the end of the session that the browser had.

@@ -9,7 +9,8 @@ use super::{
     gate::Gate,
     observe::Event,
     pages::Page,
-    request::{encode, full_uri, parameter},
+    policy::Outside,
+    request::{encode, full_uri, host, parameter},
     respond::Reply,
     return_to::ReturnTo,
     ticket,
@@ -23,6 +24,8 @@ use crate::{
 pub(super) const SEALED_TARGET: &str = "t";
 /// The parameter that names the account, where an endpoint is to speak of another than the site's own.
 pub(crate) const ACCOUNT: &str = "account";
+/// The parameter that says what a browser outside WeChat is offered, where that is not the site's own offer.
+const OUTSIDE: &str = "outside";
 
 /// Sends the browser to WeChat, or to the site that signs people in for this one; or stops it where that has been tried
 /// too often.
@@ -103,8 +106,8 @@ pub(super) fn log_in(
     }
     // Once somebody is signed in, the same address gives the ticket.
     let to = if asked.is_some() { here(gate, head) } else { query.to };
-    match decision::start(facts, query.scope) {
-        Decision::NotInWeChat => not_in_wechat(gate, &to),
+    match decision::start(facts, query.scope, query.outside) {
+        Decision::NotInWeChat(scope, outside) => outside_wechat(gate, head, scope, outside, &to),
         // Behind a proxy that rewrites the host, being sent home once has to be enough.
         Decision::GoHome(scope) if !query.moved => Reply::go(home_url(gate, scope, &to)),
         _ if query.ask && query.scope.has_userinfo() => ask_first(gate, &to),
@@ -122,13 +125,23 @@ pub(super) fn ask_first(gate: &Gate, target: &ReturnTo) -> Reply {
 }
 
 /// Lets the browser save the fragment of the page's address, which no server sees, and go on from there.
-pub(super) fn keep_fragment(gate: &Gate, head: &Parts, scope: Scope) -> Reply {
+pub(super) fn keep_fragment(
+    gate: &Gate,
+    head: &Parts,
+    scope: Scope,
+    outside: Option<Outside>,
+) -> Reply {
     let hint = if scope.has_userinfo() { Hint::AskFirst } else { Hint::None };
-    Reply::keep_fragment(login_url(gate, scope, &here(gate, head), hint))
+    Reply::keep_fragment(login_url_for(gate, scope, &here(gate, head), hint, outside))
 }
 
 /// Tells a script that somebody has to sign in, and where.
-pub(super) fn unauthorized(gate: &Gate, head: &Parts, scope: Scope) -> Reply {
+pub(super) fn unauthorized(
+    gate: &Gate,
+    head: &Parts,
+    scope: Scope,
+    outside: Option<Outside>,
+) -> Reply {
     // A script's own address is no place to come back to; the page that it runs in is.
     let page = head.headers.get(header::REFERER).and_then(|page| page.to_str().ok());
     let page = ReturnTo::parse(page.unwrap_or_default(), gate.public_url());
@@ -137,16 +150,42 @@ pub(super) fn unauthorized(gate: &Gate, head: &Parts, scope: Scope) -> Reply {
         // Nobody has tapped anything for it yet.
         _ => ("userinfo_required", Hint::AskFirst),
     };
-    let login_url = login_url(gate, scope, &page, hint);
+    let login_url = login_url_for(gate, scope, &page, hint, outside);
     Reply::json(
         StatusCode::UNAUTHORIZED,
         &serde_json::json!({ "error": error, "login_url": login_url }),
     )
 }
 
-/// Helps a browser that cannot sign in.
-pub(super) fn not_in_wechat(gate: &Gate, target: &ReturnTo) -> Reply {
-    Reply::page(Page::NotInWeChat { url: format!("{}{target}", gate.public_url()) })
+/// Offers a browser that is not WeChat's what there is for it.
+pub(super) fn outside_wechat(
+    gate: &Gate,
+    head: &Parts,
+    scope: Scope,
+    outside: Outside,
+    target: &ReturnTo,
+) -> Reply {
+    let offered = match outside {
+        Outside::Help => None,
+        // Under another name of the site, its cookies would be lost.
+        _ if !host(head).is_some_and(|host| gate.public_url().is_named_by(host)) => {
+            let hint = Hint::None;
+            Some(Reply::go(login_url_for(gate, scope, target, hint, Some(outside))))
+        }
+        Outside::Scan => gate.offer(head, scope, target),
+        Outside::Website => {
+            gate.website().map(|website| begin(&website, head, scope, target, Start::ByItself))
+        }
+    };
+    offered.unwrap_or_else(|| {
+        if outside != Outside::Help {
+            tracing::error!(
+                ?outside,
+                "the login is not set up for what a path offers outside of WeChat"
+            );
+        }
+        Reply::page(Page::NotInWeChat { url: format!("{}{target}", gate.public_url()) })
+    })
 }
 
 /// The page that the browser wanted.
@@ -167,13 +206,25 @@ pub(super) enum Hint {
 
 /// The address that starts a sign-in. Ends in the target, unless a person is to press it, so that a fragment may be added.
 pub(super) fn login_url(gate: &Gate, scope: Scope, target: &ReturnTo, hint: Hint) -> String {
+    login_url_for(gate, scope, target, hint, None)
+}
+
+/// The same, for a path that offers browsers outside of WeChat something of its own.
+fn login_url_for(
+    gate: &Gate,
+    scope: Scope,
+    target: &ReturnTo,
+    hint: Hint,
+    outside: Option<Outside>,
+) -> String {
     let scope = if scope.has_userinfo() { "userinfo" } else { "base" };
     let (before, after) = match hint {
         Hint::None => ("", ""),
         Hint::Again => ("", "&again=1"),
         Hint::AskFirst => ("&ask=1", ""),
     };
-    let start = url(gate, "/login", [("scope", scope)]);
+    let outside = outside.map(|outside| (OUTSIDE, outside.as_str()));
+    let start = url(gate, "/login", [("scope", scope)].into_iter().chain(outside));
     format!("{start}{before}&to={}{after}", encode(target.as_str()))
 }
 
@@ -201,6 +252,7 @@ pub(super) fn url<'a>(
 struct LoginQuery {
     to: ReturnTo,
     scope: Scope,
+    outside: Option<Outside>,
     again: bool,
     ask: bool,
     moved: bool,
@@ -214,6 +266,7 @@ impl LoginQuery {
         Self {
             to: to.unwrap_or_else(ReturnTo::home),
             scope: if is("scope", "userinfo") { Scope::Userinfo } else { Scope::Base },
+            outside: value(OUTSIDE).and_then(|name| Outside::named(&name)),
             again: is("again", "1"),
             ask: is("ask", "1"),
             moved: is("moved", "1"),

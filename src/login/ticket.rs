@@ -35,6 +35,8 @@ pub(crate) struct SignInSite {
     pub(crate) url: Origin,
     /// The account's name, unless both sites have it as their own.
     pub(crate) account: Option<Box<str>>,
+    /// Whether it has a way in for browsers that are not WeChat's.
+    pub(crate) any_browser: bool,
 }
 
 /// A site's request for a ticket.

@@ -23,6 +23,7 @@ mod seal;
 #[allow(clippy::module_inception)] // The session is the one thing in here with that name.
 mod session;
 mod store;
+pub(crate) mod token;
 mod user;
 
 pub use id::{Handle, SessionId};
@@ -36,7 +37,8 @@ pub use store::{
     Lease, ListQuery, Lookup, OneUse, SessionInfo, SessionPage, Store, StoreError, Work,
 };
 pub use user::{
-    AccountSlot, Epoch, Profile, TokenChange, Tokens, UserChange, UserKey, UserRecord, UserSlot,
+    AccountSlot, Epoch, Profile, Subject, TokenChange, Tokens, UserChange, UserKey, UserRecord,
+    UserSlot,
 };
 
 /// A random number that is not 0.

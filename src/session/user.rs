@@ -31,6 +31,10 @@ pub(crate) const UNIONID: HeaderName = HeaderName::from_static("x-wechat-unionid
 pub(crate) const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
 /// `X-WeChat-Avatar`: a URL.
 pub(crate) const AVATAR: HeaderName = HeaderName::from_static("x-wechat-avatar");
+/// `X-WeChat-Phone`: the number that a mini-program's user has given, with its country code.
+pub(crate) const PHONE: HeaderName = HeaderName::from_static("x-wechat-phone");
+/// `X-WeChat-Former-Subject`: what the subject was before the user's unionid appeared.
+pub(crate) const FORMER_SUBJECT: HeaderName = HeaderName::from_static("x-wechat-former-subject");
 /// `X-Forwarded-User`: the subject again, for apps that know this name.
 pub(crate) const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 
@@ -130,6 +134,8 @@ pub struct UserChange {
     pub profile: Option<(Profile, Timestamp)>,
     /// The tokens of a grant with userinfo scope.
     pub tokens: TokenChange,
+    /// The phone number, with its country code: `+86 13580006666` is `+8613580006666`.
+    pub phone: Option<Box<str>>,
 }
 
 /// What becomes of a user's tokens.
@@ -147,18 +153,60 @@ pub enum TokenChange {
 /// What is known of a user at one moment. Replaced whole, never changed.
 #[derive(Debug)]
 pub struct UserRecord {
-    subject: Box<str>,
-    unionid: Option<UnionId>,
+    by_account: Named,
+    unionid: Option<(UnionId, Named)>,
+    /// Whether the user was known before the unionid was.
+    was_without_unionid: bool,
     profile: Option<(Profile, Timestamp)>,
     tokens: Option<Tokens>,
+    phone: Option<Box<str>>,
     headers: Box<[(HeaderName, HeaderValue)]>,
+}
+
+/// What the subject of a user is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// `appid:openid`: another one for each account that a person uses. The default.
+    #[default]
+    Account,
+    /// The unionid, which is the same for all accounts of one operator. `appid:openid` until WeChat tells it.
+    Unionid,
+}
+
+/// A subject, and the same ready to be sent.
+#[derive(Clone, Debug)]
+struct Named {
+    text: Box<str>,
+    header: HeaderValue,
+}
+
+impl Named {
+    fn new(text: &str) -> Self {
+        let header = HeaderValue::from_str(text).expect("identifiers are fit for a header");
+        Self { text: text.into(), header }
+    }
 }
 
 impl UserRecord {
     /// A record with what was known and what was learnt.
     pub fn new(key: &UserKey, old: Option<&Self>, change: UserChange) -> Self {
-        let subject: Box<str> = key.to_string().into();
-        let unionid = change.unionid.or_else(|| old?.unionid.clone());
+        let known = old.and_then(|old| old.unionid.clone());
+        let told = change.unionid.map(|unionid| {
+            let named = Named::new(unionid.as_str());
+            (unionid, named)
+        });
+        if let (Some((known, _)), Some((told, _))) = (&known, &told)
+            && known != told
+        {
+            tracing::warn!(
+                appid = %key.appid,
+                "wechat tells another unionid of a user than before: the known one stays until the user is forgotten"
+            );
+        }
+        let was_without_unionid = old.is_some_and(|old| {
+            old.was_without_unionid || (old.unionid.is_none() && told.is_some())
+        });
+        let unionid = known.or(told);
         let profile = change.profile.or_else(|| old?.profile.clone());
         let tokens = match change.tokens {
             TokenChange::Keep => old.and_then(|old| old.tokens.clone()),
@@ -173,18 +221,54 @@ impl UserRecord {
             }
         };
         let shown = profile.as_ref().map(|(profile, _)| profile);
-        let headers = headers(key, &subject, unionid.as_ref(), shown);
-        Self { subject, unionid, profile, tokens, headers }
+        let phone = change.phone.or_else(|| old?.phone.clone());
+        let headers =
+            headers(key, unionid.as_ref().map(|(unionid, _)| unionid), shown, phone.as_deref());
+        let by_account = Named::new(&key.to_string());
+        Self { by_account, unionid, was_without_unionid, profile, tokens, phone, headers }
     }
 
-    /// Who the user is, in the one form that is used everywhere: `appid:openid`.
-    pub fn subject(&self) -> &str {
-        &self.subject
+    /// Says that the user was known before the unionid was, as a store has noted it.
+    pub(super) fn with_former_subject(mut self) -> Self {
+        self.was_without_unionid = true;
+        self
     }
 
-    /// The user across accounts, where WeChat told it.
+    /// Who the user is.
+    pub fn subject(&self, subject: Subject) -> &str {
+        &self.named(subject).text
+    }
+
+    /// Who the user was before the unionid appeared, where the subject is the unionid.
+    pub fn former_subject(&self, subject: Subject) -> Option<&str> {
+        self.former(subject).map(|named| &*named.text)
+    }
+
+    /// Whether the user was known before the unionid was.
+    pub(super) fn was_without_unionid(&self) -> bool {
+        self.was_without_unionid
+    }
+
+    fn named(&self, subject: Subject) -> &Named {
+        match (subject, &self.unionid) {
+            (Subject::Unionid, Some((_, named))) => named,
+            _ => &self.by_account,
+        }
+    }
+
+    fn former(&self, subject: Subject) -> Option<&Named> {
+        let has_changed = self.was_without_unionid && subject == Subject::Unionid;
+        has_changed.then_some(&self.by_account)
+    }
+
+    /// The user across accounts, where WeChat told it. The first that was told stays.
     pub fn unionid(&self) -> Option<&UnionId> {
-        self.unionid.as_ref()
+        self.unionid.as_ref().map(|(unionid, _)| unionid)
+    }
+
+    /// The phone number, with its country code, where a mini-program's user has given it.
+    pub fn phone(&self) -> Option<&str> {
+        self.phone.as_deref()
     }
 
     /// Nickname and avatar, once the user has granted them.
@@ -203,28 +287,30 @@ impl UserRecord {
     }
 
     /// The identity headers of this user, ready to be sent: all but the session's scope.
-    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.headers
+    pub fn headers(&self, subject: Subject) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let named = self.named(subject).header.clone();
+        let former = self.former(subject).map(|named| (FORMER_SUBJECT, named.header.clone()));
+        let subject = [(SUBJECT, named.clone()), (FORWARDED_USER, named)];
+        subject.into_iter().chain(former).chain(self.headers.iter().cloned())
     }
 }
 
 fn headers(
     key: &UserKey,
-    subject: &str,
     unionid: Option<&UnionId>,
     profile: Option<&Profile>,
+    phone: Option<&str>,
 ) -> Box<[(HeaderName, HeaderValue)]> {
     let nickname = profile.map(|p| utf8_percent_encode(&p.nickname, COMPONENT).to_string());
     let avatar = profile.and_then(|p| p.avatar.as_deref());
     let avatar = avatar.map(|url| utf8_percent_encode(url, URL).to_string());
     [
-        (SUBJECT, Some(subject)),
-        (FORWARDED_USER, Some(subject)),
         (APPID, Some(key.appid.as_str())),
         (OPENID, Some(key.openid.as_str())),
         (UNIONID, unionid.map(UnionId::as_str)),
         (NICKNAME, nickname.as_deref()),
         (AVATAR, avatar.as_deref()),
+        (PHONE, phone),
     ]
     .into_iter()
     .filter_map(|(name, value)| {
@@ -337,9 +423,16 @@ mod tests {
     }
 
     fn header(slot: &UserSlot, name: &HeaderName) -> Option<String> {
-        let record = slot.record();
-        let (_, value) = record.headers().iter().find(|(n, _)| n == name)?;
+        header_by(slot, Subject::Account, name)
+    }
+
+    fn header_by(slot: &UserSlot, subject: Subject, name: &HeaderName) -> Option<String> {
+        let (_, value) = slot.record().headers(subject).find(|(n, _)| n == name)?;
         Some(value.to_str().unwrap().to_owned())
+    }
+
+    fn unionid(text: &str) -> UserChange {
+        UserChange { unionid: UnionId::parse(text).ok(), ..UserChange::default() }
     }
 
     #[test]
@@ -360,7 +453,7 @@ mod tests {
     #[test]
     fn what_a_sign_in_does_not_tell_stays_known() {
         let slot = slot_with(profile("小明", None));
-        slot.update(&UserChange { unionid: UnionId::parse("o1").ok(), ..UserChange::default() });
+        slot.update(&unionid("o1"));
         assert_eq!(&*slot.record().profile().unwrap().nickname, "小明");
         assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
         slot.update(&profile("小红", None));
@@ -372,10 +465,40 @@ mod tests {
     fn c32_the_subject_is_the_same_everywhere() {
         let slot = slot_with(UserChange::default());
         let subject = "wx0123456789abcdef:o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
-        assert_eq!(slot.record().subject(), subject);
+        assert_eq!(slot.record().subject(Subject::Account), subject);
         assert_eq!(slot.key().to_string(), subject);
         assert_eq!(header(&slot, &SUBJECT).as_deref(), Some(subject));
         assert_eq!(header(&slot, &FORWARDED_USER).as_deref(), Some(subject));
+        slot.update(&unionid("u1"));
+        assert_eq!(slot.record().subject(Subject::Account), subject);
+        assert_eq!(header(&slot, &FORMER_SUBJECT), None);
+    }
+
+    #[test]
+    fn a_subject_that_becomes_the_unionid_tells_what_it_was() {
+        let of = |slot: &UserSlot, name: &HeaderName| header_by(slot, Subject::Unionid, name);
+        let slot = slot_with(UserChange::default());
+        let account = slot.key().to_string();
+        assert_eq!(of(&slot, &SUBJECT).as_deref(), Some(&*account));
+        assert_eq!(of(&slot, &FORMER_SUBJECT), None);
+        slot.update(&unionid("u1"));
+        slot.update(&UserChange::default());
+        assert_eq!(slot.record().subject(Subject::Unionid), "u1");
+        assert_eq!(of(&slot, &SUBJECT).as_deref(), Some("u1"));
+        assert_eq!(of(&slot, &FORWARDED_USER).as_deref(), Some("u1"));
+        assert_eq!(of(&slot, &FORMER_SUBJECT).as_deref(), Some(&*account));
+        // Whoever came with a unionid at once was never anybody else.
+        let other = slot_with(unionid("u2"));
+        assert_eq!(other.record().subject(Subject::Unionid), "u2");
+        assert_eq!(of(&other, &FORMER_SUBJECT), None);
+    }
+
+    #[test]
+    fn another_unionid_does_not_make_somebody_else_of_a_user() {
+        let slot = slot_with(unionid("u1"));
+        slot.update(&unionid("u2"));
+        assert_eq!(slot.record().subject(Subject::Unionid), "u1");
+        assert_eq!(header(&slot, &UNIONID).as_deref(), Some("u1"));
     }
 
     #[test]

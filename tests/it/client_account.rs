@@ -17,7 +17,7 @@ use wxgate::{
     clock::{Clock, ManualClock, SystemClock},
     secret::ServerToken,
     session::{
-        KeyRing, ListQuery, MemoryStore, NewSession, Store, UserChange, UserKey,
+        KeyRing, ListQuery, MemoryStore, NewSession, Subject, Store, UserChange, UserKey,
         durable::{DurableStore, FileRecords},
     },
     wechat::{
@@ -294,11 +294,11 @@ async fn a_wecom_userid_goes_wherever_an_openid_goes() {
         for userid in ["zhang.san@corp-1_x", "ZhangSan", &longest] {
             let user = store.put_user(member(userid), UserChange::default()).await.unwrap();
             let subject = format!("{CORPID}:{userid}");
-            assert_eq!(user.record().subject(), subject);
+            assert_eq!(user.record().subject(Subject::Account), subject);
             let record = user.record();
             let header = |name: &str| {
-                let (_, value) =
-                    record.headers().iter().find(|(header, _)| header == name).expect("it is set");
+                let mut headers = record.headers(Subject::Account);
+                let (_, value) = headers.find(|(header, _)| header == name).expect("it is set");
                 value.to_str().unwrap().to_owned()
             };
             assert_eq!(header("x-wechat-subject"), subject);

@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     clock::Timestamp,
     gateway::{metrics::Metrics, telemetry::testing::logged},
-    session::{AccountSlot, NewSession, Session, UserChange, UserKey, UserSlot},
+    session::{AccountSlot, NewSession, Session, Subject, UserChange, UserKey, UserSlot},
     wechat::{AppId, OpenId, Scope},
 };
 
@@ -24,7 +24,7 @@ fn user(openid: &str) -> WechatUser {
     let user = Arc::new(UserSlot::new(key, Arc::new(AccountSlot::new(1)), UserChange::default()));
     let now = Timestamp::from_unix(1_700_000_000);
     let new = NewSession { user, scope: Scope::Base, signed_in_at: now, begins_at: now };
-    WechatUser::new(Arc::new(Session::begin(new)))
+    WechatUser::new(Arc::new(Session::begin(new)), Subject::Account)
 }
 
 fn head(method: &str, target: &str) -> Parts {

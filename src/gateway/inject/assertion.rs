@@ -209,6 +209,7 @@ pub(in crate::gateway) struct Claims<'a> {
     /// Whom it is for. An app has to refuse what is meant for another.
     pub(in crate::gateway) audience: &'a str,
     pub(in crate::gateway) subject: &'a str,
+    pub(in crate::gateway) former_subject: Option<&'a str>,
     pub(in crate::gateway) appid: &'a str,
     pub(in crate::gateway) openid: &'a str,
     pub(in crate::gateway) unionid: Option<&'a str>,
@@ -221,6 +222,7 @@ impl<'a> Claims<'a> {
         Self {
             audience,
             subject: user.subject(),
+            former_subject: user.former_subject(),
             appid: user.appid().as_str(),
             openid: user.openid().as_str(),
             unionid: user.unionid().map(UnionId::as_str),
@@ -251,6 +253,8 @@ impl Assertions {
             iss: &'a str,
             aud: &'a str,
             sub: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            former_sub: Option<&'a str>,
             appid: &'a str,
             openid: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -264,6 +268,7 @@ impl Assertions {
             iss: &self.issuer,
             aud: claims.audience,
             sub: claims.subject,
+            former_sub: claims.former_subject,
             appid: claims.appid,
             openid: claims.openid,
             unionid: claims.unionid,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    super::{Profile, TokenChange, Tokens, UserChange, UserRecord},
+    super::{Profile, Subject as Naming, TokenChange, Tokens, UserChange, UserRecord},
     Subject, World, key, key_of, sessions,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
 pub(super) async fn examine<S: Subject>(world: &impl AsyncFn() -> World<S>) {
     what_a_change_does_not_tell_stays_known(world().await).await;
     of_changes_that_come_at_once_none_is_lost(world().await).await;
+    a_subject_changes_once_and_says_so(world().await).await;
     tokens_stay_are_replaced_or_forgotten(world().await).await;
     a_late_change_brings_nobody_back(world().await).await;
     all_sessions_of_a_user_end_and_no_others(world().await).await;
@@ -61,10 +62,11 @@ async fn what_a_change_does_not_tell_stays_known<S: Subject>(world: World<S>) {
 async fn of_changes_that_come_at_once_none_is_lost<S: Subject>(world: World<S>) {
     let user = key("o1");
     for round in 0..20 {
-        let (nick, union) = (format!("n{round}"), format!("u{round}"));
+        let (nick, phone) = (format!("n{round}"), format!("+86{round}"));
         let (store, other) = (world.store(), world.other());
         let (one, two) = (user.clone(), user.clone());
-        let (change, change_of_other) = (profile(&nick), unionid(&union));
+        let change_of_other = UserChange { phone: Some((*phone).into()), ..UserChange::default() };
+        let change = profile(&nick);
         let one = tokio::spawn(async move { store.put_user(one, change).await });
         let two = tokio::spawn(async move { other.put_user(two, change_of_other).await });
         one.await.expect("it ends").expect("a user can be put");
@@ -72,7 +74,21 @@ async fn of_changes_that_come_at_once_none_is_lost<S: Subject>(world: World<S>) 
         let slot = world.store().user(&user).await.expect("it can be asked for");
         let record = slot.expect("it is known").record();
         assert_eq!(nickname(&record), Some(&*nick), "round {round}");
-        assert_eq!(record.unionid().map(UnionId::as_str), Some(&*union), "round {round}");
+        assert_eq!(record.phone(), Some(&*phone), "round {round}");
+    }
+}
+
+async fn a_subject_changes_once_and_says_so<S: Subject>(world: World<S>) {
+    let user = key("o1");
+    let (by_unionid, by_account) = (Naming::Unionid, user.to_string());
+    world.put(&user, UserChange::default()).await;
+    world.put(&user, unionid("u1")).await;
+    let slot = world.put(&user, unionid("u2")).await;
+    for slot in [Some(slot), world.other().user(&user).await.expect("it can be asked for")] {
+        let record = slot.expect("it was just put").record();
+        assert_eq!(record.subject(by_unionid), "u1", "the first unionid stays");
+        assert_eq!(record.former_subject(by_unionid), Some(&*by_account));
+        assert_eq!(record.subject(Naming::Account), by_account);
     }
 }
 

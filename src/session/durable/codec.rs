@@ -28,6 +28,10 @@ struct SavedSession {
 struct SavedUser {
     #[serde(skip_serializing_if = "Option::is_none")]
     unionid: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    was_without_unionid: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<SavedProfile>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +103,8 @@ pub(super) fn seal_user(keys: &KeyRing, name: &str, record: &UserRecord) -> Vec<
     let fetched_at = record.fetched_at().map_or(0, Timestamp::unix);
     let saved = SavedUser {
         unionid: record.unionid().map(|unionid| unionid.as_str().to_owned()),
+        was_without_unionid: record.was_without_unionid(),
+        phone: record.phone().map(Into::into),
         profile: record.profile().map(|profile| SavedProfile {
             nickname: profile.nickname.clone(),
             avatar: profile.avatar.clone(),
@@ -135,8 +141,10 @@ pub(super) fn open_user(
                 refresh_ends_at: Timestamp::from_unix(saved.refresh_ends_at),
             })
         }),
+        phone: saved.phone,
     };
-    Ok(UserRecord::new(key, None, change))
+    let record = UserRecord::new(key, None, change);
+    Ok(if saved.was_without_unionid { record.with_former_subject() } else { record })
 }
 
 fn seal(keys: &KeyRing, purpose: Purpose, name: &str, saved: &impl Serialize) -> Vec<u8> {
@@ -168,7 +176,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::session::{AccountSlot, NewSession, UserSlot};
+    use crate::session::{AccountSlot, NewSession, Subject, UserSlot};
 
     fn key() -> UserKey {
         UserKey {
@@ -190,8 +198,10 @@ mod tests {
             unionid: UnionId::parse("u1").ok(),
             profile: Some((profile, Timestamp::from_unix(1))),
             tokens: TokenChange::Replace(tokens),
+            phone: Some("+8613580006666".into()),
         };
-        UserRecord::new(&key(), None, change)
+        let earlier = UserRecord::new(&key(), None, UserChange::default());
+        UserRecord::new(&key(), Some(&earlier), change)
     }
 
     #[test]
@@ -203,7 +213,10 @@ mod tests {
             assert_eq!(back.profile(), record.profile());
             assert_eq!(back.unionid(), record.unionid());
             assert_eq!(back.fetched_at(), record.fetched_at());
-            assert_eq!(back.headers(), record.headers());
+            for subject in [Subject::Account, Subject::Unionid] {
+                assert!(back.headers(subject).eq(record.headers(subject)));
+                assert_eq!(back.former_subject(subject), record.former_subject(subject));
+            }
             let told = |record: &UserRecord| {
                 record.tokens().map(|tokens| {
                     let refresh = tokens.refresh.as_ref().map(|token| token.expose().to_owned());

@@ -45,7 +45,8 @@ async fn a_million_sessions_take_little_room_and_make_it_again() {
         Tokens { access, access_ends_at: now, refresh: Some(refresh), refresh_ends_at: now };
     let avatar = Some(format!("https://thirdwx.qlogo.cn/mmopen/{}/132", "x".repeat(90)).into());
     let profile = Some((Profile { nickname: "爱丽丝🌸".into(), avatar }, now));
-    let change = UserChange { profile, tokens: TokenChange::Replace(tokens), unionid: None };
+    let tokens = TokenChange::Replace(tokens);
+    let change = UserChange { profile, tokens, ..UserChange::default() };
     let user = store.put_user(user("o6_bmjrPTlm6_2sgVt7hMZOPfL2M"), change).await.unwrap();
     let new = NewSession { user, scope: Scope::Userinfo, signed_in_at: now, begins_at: now };
     store.create(new).await.unwrap();

@@ -58,6 +58,7 @@ fn claims(audience: &str) -> Claims<'_> {
     Claims {
         audience,
         subject: "wx0123456789abcdef:o6_bmjrPTlm6_2sgVt7hMZOPfL2M",
+        former_subject: None,
         appid: "wx0123456789abcdef",
         openid: "o6_bmjrPTlm6_2sgVt7hMZOPfL2M",
         unionid: Some("o6_union"),
@@ -141,6 +142,18 @@ fn a_unionid_that_is_not_known_is_not_told() {
     let (_, payload, _) = parts(value.to_str().unwrap());
     assert!(payload.get("unionid").is_none(), "{payload}");
     assert_eq!(payload["openid"], "o6_bmjrPTlm6_2sgVt7hMZOPfL2M");
+}
+
+#[test]
+fn a_former_subject_is_told_where_there_is_one() {
+    let sign = |claims: &Claims<'_>| {
+        let value = assertions(AssertionKey::random()).sign(claims, now());
+        parts(value.to_str().unwrap()).1
+    };
+    assert!(sign(&claims("/")).get("former_sub").is_none());
+    let linked = Claims { subject: "o6_union", former_subject: Some("wx1:o1"), ..claims("/") };
+    let payload = sign(&linked);
+    assert_eq!((&payload["sub"], &payload["former_sub"]), (&json!("o6_union"), &json!("wx1:o1")));
 }
 
 #[test]

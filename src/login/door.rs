@@ -1,0 +1,50 @@
+//! Doors: other ways in, and what pages may ask for, at addresses of their own below our prefix.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use http::request::Parts;
+
+use super::{gate::Gate, identity::WechatUser, respond::Reply, return_to::ReturnTo};
+use crate::wechat::Scope;
+
+/// One of the `doors`, to be built into a login with [`WechatLoginLayer::door`](super::WechatLoginLayer::door).
+#[derive(Clone, Debug)]
+pub struct Door(Arc<dyn Doorway>);
+
+/// What is behind a [`Door`].
+#[async_trait]
+pub(crate) trait Doorway: fmt::Debug + Send + Sync + 'static {
+    /// Whether it is at this address: a path without our prefix, such as `/jssdk`.
+    fn is_at(&self, path: &str) -> bool;
+
+    /// Answers a request for one of its addresses.
+    async fn answer(&self, gate: &Gate, call: Call<'_>) -> Reply;
+
+    /// What a browser gets that is not WeChat's and needs a sign-in. None where this door is no way in for it.
+    fn offer(&self, _: &Gate, _: &Parts, _: Scope, _: &ReturnTo) -> Option<Reply> {
+        None
+    }
+}
+
+/// A request for an address of a door.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) head: &'a Parts,
+    /// Empty for a request that only reads. Bounded.
+    pub(crate) body: Vec<u8>,
+    /// Who has sent it.
+    pub(crate) user: Option<WechatUser>,
+}
+
+impl Door {
+    /// Makes a door of what is behind it.
+    #[cfg(feature = "doors")]
+    pub(crate) fn new(way: impl Doorway) -> Self {
+        Self(Arc::new(way))
+    }
+
+    pub(super) fn way(&self) -> &dyn Doorway {
+        &*self.0
+    }
+}
