@@ -9,7 +9,7 @@ use std::{
 use minijinja::{AutoEscape, Environment, Value, context};
 
 use super::pages::GatewayPages;
-use crate::login::pages::{Action, PageView, Pages, Tone};
+use crate::login::pages::{Action, Live, PageView, Pages, Picture, Tone};
 
 /// The template for every page that has none of its own.
 const GENERAL: &str = "page.html";
@@ -53,15 +53,13 @@ impl OwnPages {
     }
 
     fn draw(&self, name: &str, view: &PageView<'_>) -> Result<String, String> {
-        let action = |action: &Action| {
-            context! { label => action.label, href => action.href.as_str(), post => action.post }
+        let pairs = |pairs: &[(&'static str, String)]| -> Vec<_> {
+            let pair = |(name, value): &(&'static str, String)| context! { name => *name, value };
+            pairs.iter().map(pair).collect()
         };
-        let actions: Vec<_> = view.actions.iter().map(action).collect();
-        let details: Vec<_> = view
-            .details
-            .iter()
-            .map(|(name, value)| context! { name => *name, value => value.as_str() })
-            .collect();
+        let actions = |list: &[Action]| -> Vec<_> { list.iter().map(action).collect() };
+        let picture =
+            view.picture.as_ref().map(|Picture { src, alt }| context! { src, alt => *alt });
         let text: Vec<_> = view.text.iter().map(|text| Value::from(*text)).collect();
         let tone = match view.tone {
             Tone::Welcome => "welcome",
@@ -75,13 +73,33 @@ impl OwnPages {
             tone => tone,
             title => view.title,
             text => text,
-            actions => actions,
-            details => details,
+            picture => picture,
+            facts => pairs(&view.facts),
+            choices => actions(&view.choices),
+            actions => actions(&view.actions),
+            live => view.live.as_ref().map(live),
+            details => pairs(&view.details),
             site => view.site,
             nonce => view.nonce,
         };
         let template = self.templates.get_template(name).map_err(|error| error.to_string())?;
         template.render(values).map_err(|error| error.to_string())
+    }
+}
+
+fn action(Action { label, href, post }: &Action) -> Value {
+    context! { label => label.as_ref(), href, post => *post }
+}
+
+fn live(live: &Live) -> Value {
+    context! {
+        status => live.status,
+        number => live.number.as_deref(),
+        data => live.data.as_str(),
+        // The one thing that is ours and no text.
+        script => Value::from_safe_string(live.script.to_owned()),
+        again => action(&live.again),
+        without_scripts => action(&live.without_scripts),
     }
 }
 
@@ -99,13 +117,25 @@ impl Pages for OwnPages {
 
 /// A page with one of everything.
 fn sample() -> PageView<'static> {
+    let action = Action { label: "Go on".into(), href: "/".to_owned(), post: false };
     PageView {
         name: "login_refused",
         lang: "en",
         tone: Tone::Info,
         title: "Title",
         text: vec!["Text"],
-        actions: vec![Action { label: "Go on", href: "/".to_owned(), post: false }],
+        picture: Some(Picture::svg("<svg/>", "A picture")),
+        facts: vec![("Site", "h5.example.com".to_owned())],
+        choices: vec![action.clone()],
+        actions: vec![action.clone()],
+        live: Some(Live {
+            status: "Status",
+            number: Some("47".to_owned()),
+            data: "{}".to_owned(),
+            script: "'use strict';",
+            again: action.clone(),
+            without_scripts: action,
+        }),
         details: vec![("rid", "1".to_owned())],
         site: "h5.example.com",
         nonce: "nonce",
@@ -153,6 +183,24 @@ mod tests {
         let pages = OwnPages::load(&own).unwrap();
         let page = pages.render(&PageView { title: "<script>alert(1)</script>", ..sample() });
         assert_eq!(page, "<p>&lt;script&gt;alert(1)&lt;&#x2f;script&gt;</p>");
+        fs::remove_dir_all(own).unwrap();
+    }
+
+    #[test]
+    fn w11_only_the_script_of_a_page_is_not_escaped() {
+        let text = "{% if live %}{{ live.script }}|{{ live.data }}{% endif %}|{% if picture %}\
+            {{ picture.src }}{% endif %}|{% for choice in choices %}{{ choice.label }}{% endfor %}";
+        let own = folder(&[("page.html", text)]);
+        let pages = OwnPages::load(&own).unwrap();
+        let mut view = sample();
+        let live = view.live.as_mut().unwrap();
+        (live.script, live.data) = ("a && \"b\"", "\"<".to_owned());
+        view.picture.as_mut().unwrap().src = "\"<".to_owned();
+        view.choices[0].label = "\"<".into();
+        let page = pages.render(&view);
+        assert_eq!(page, "a && \"b\"|&quot;&lt;|&quot;&lt;|&quot;&lt;");
+        let plain = PageView { picture: None, choices: Vec::new(), live: None, ..sample() };
+        assert_eq!(pages.render(&plain), "||", "and what a page does not have is empty");
         fs::remove_dir_all(own).unwrap();
     }
 

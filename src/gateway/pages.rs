@@ -60,7 +60,11 @@ pub(super) fn upstream<'a>(
         tone: if failure.is_the_client_s() { Tone::Warning } else { Tone::Error },
         title,
         text: vec![text],
+        picture: None,
+        facts: Vec::new(),
+        choices: Vec::new(),
         actions: Vec::new(),
+        live: None,
         details: vec![(tongue.say("原因", "Cause"), failure.code().to_owned())],
         site,
         nonce,
@@ -70,13 +74,28 @@ pub(super) fn upstream<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::login::pages::Action;
+    use crate::login::pages::{Action, Live, Picture};
 
     fn render(view: &PageView<'_>) -> String {
         GatewayPages.render(view)
     }
 
     const HOSTILE: &str = r#""><script>alert('1')</script>"#;
+
+    fn action(label: &'static str, href: &str, post: bool) -> Action {
+        Action { label: label.into(), href: href.to_owned(), post }
+    }
+
+    fn live(text: &'static str, number: Option<&str>) -> Live {
+        Live {
+            status: text,
+            number: number.map(str::to_owned),
+            data: text.to_owned(),
+            script: "'use strict';",
+            again: action(text, text, false),
+            without_scripts: action(text, text, false),
+        }
+    }
 
     fn view() -> PageView<'static> {
         PageView {
@@ -85,14 +104,14 @@ mod tests {
             tone: Tone::Welcome,
             title: "Sign in",
             text: vec!["One.", "Two."],
+            picture: None,
+            facts: Vec::new(),
+            choices: Vec::new(),
             actions: vec![
-                Action {
-                    label: "Go on",
-                    href: "/_wx/login?scope=userinfo&to=/a".into(),
-                    post: false,
-                },
-                Action { label: "Sign out", href: "/_wx/logout?to=/".into(), post: true },
+                action("Go on", "/_wx/login?scope=userinfo&to=/a", false),
+                action("Sign out", "/_wx/logout?to=/", true),
             ],
+            live: None,
             details: vec![("rid", "65ab-1".into())],
             site: "h5.example.com",
             nonce: "bm9uY2U",
@@ -121,10 +140,8 @@ mod tests {
 
     #[test]
     fn a_form_can_be_the_primary_action() {
-        let page = render(&PageView {
-            actions: vec![Action { label: "Sign out", href: "/_wx/logout".into(), post: true }],
-            ..view()
-        });
+        let page =
+            render(&PageView { actions: vec![action("Sign out", "/_wx/logout", true)], ..view() });
         assert!(page.contains("<button id=\"primary\""), "{page}");
     }
 
@@ -134,17 +151,39 @@ mod tests {
             lang: HOSTILE,
             title: HOSTILE,
             text: vec![HOSTILE],
-            actions: vec![
-                Action { label: HOSTILE, href: HOSTILE.into(), post: false },
-                Action { label: HOSTILE, href: HOSTILE.into(), post: true },
-            ],
+            picture: Some(Picture { src: HOSTILE.into(), alt: HOSTILE }),
+            facts: vec![(HOSTILE, HOSTILE.into())],
+            choices: vec![action(HOSTILE, HOSTILE, false), action(HOSTILE, HOSTILE, true)],
+            actions: vec![action(HOSTILE, HOSTILE, false), action(HOSTILE, HOSTILE, true)],
+            live: Some(live(HOSTILE, Some(HOSTILE))),
             details: vec![(HOSTILE, HOSTILE.into())],
             site: HOSTILE,
             nonce: HOSTILE,
             ..view()
         });
-        assert!(!page.contains("<script"), "{page}");
+        assert_eq!(page.matches("<script").count(), 1, "the page's own: {page}");
+        assert!(!page.contains("<script>"), "{page}");
         assert!(page.contains("&#60;script&#62;"), "the text is there, as text");
+    }
+
+    #[test]
+    fn none_of_the_choices_stands_out() {
+        let choices = ["12", "34", "56"].map(|number| action(number, "/_wx/scan", true)).into();
+        let page = render(&PageView { choices, ..view() });
+        assert!(!page.contains("id=\"primary\""), "{page}");
+        assert_eq!(page.matches("<button class=\"button choice\"").count(), 3, "{page}");
+    }
+
+    #[test]
+    fn a_live_page_has_one_script_and_shows_a_number_once_there_is_one() {
+        let page = |number| render(&PageView { live: Some(live("Wait.", number)), ..view() });
+        for (number, shown) in
+            [(None, "class=\"number\" hidden>"), (Some("47"), "class=\"number\">47<")]
+        {
+            let page = page(number);
+            assert!(page.contains(shown), "{page}");
+            assert!(page.contains("<script nonce=\"bm9uY2U\">'use strict';</script>"), "{page}");
+        }
     }
 
     #[test]
@@ -164,6 +203,8 @@ mod tests {
     #[test]
     fn a_page_without_actions_and_details_has_no_empty_boxes() {
         let page = render(&PageView { actions: Vec::new(), details: Vec::new(), ..view() });
-        assert!(!page.contains("class=\"actions\"") && !page.contains("class=\"details\""));
+        for empty in ["actions", "details", "facts", "choices"] {
+            assert!(!page.contains(&format!("class=\"{empty}\"")), "{empty}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The pages that a sign-in can show, each with its status, its word for scripts, and what it says.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{borrow::Cow, fmt::Debug, sync::Arc};
 
+use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use http::{HeaderMap, StatusCode, header};
 
 use super::{
@@ -12,7 +13,7 @@ use crate::wechat::{Error, Fault, Kind};
 
 /// Draws pages. Implement it to give them your own look; the words come from [`PageView`].
 pub trait Pages: Debug + Send + Sync + 'static {
-    /// The page as HTML. Everything in `view` is plain text and has to be escaped.
+    /// The page as HTML. Everything in `view` is plain text and has to be escaped, but for the script of a [`Live`] page.
     fn render(&self, view: &PageView<'_>) -> String;
 }
 
@@ -23,7 +24,7 @@ impl<P: Pages + ?Sized> Pages for Arc<P> {
 }
 
 /// What a page says. Sent with a content security policy that allows inline styles with the nonce, images from
-/// `data:` addresses, forms to our own site, and nothing else.
+/// `data:` addresses, forms to our own site, and nothing else but what the page's picture and script need.
 #[derive(Clone, Debug)]
 pub struct PageView<'a> {
     /// Which page it is: the word that a script is told, such as `login_refused`.
@@ -36,14 +37,29 @@ pub struct PageView<'a> {
     pub title: &'a str,
     /// Paragraphs.
     pub text: Vec<&'a str>,
-    /// Buttons, the most important first.
+    /// A picture, such as a code to scan.
+    pub picture: Option<Picture>,
+    /// What the visitor has to know before deciding: a name and a value each.
+    pub facts: Vec<(&'static str, String)>,
+    /// Buttons of which one is to be picked: all alike, side by side, and before the others.
+    pub choices: Vec<Action>,
+    /// Buttons, the most important first, where there are no choices.
     pub actions: Vec<Action>,
+    /// What the page does by itself while it is open.
+    pub live: Option<Live>,
     /// Small print for the operator: a name and a value each.
     pub details: Vec<(&'static str, String)>,
     /// The host name of the site.
     pub site: &'a str,
     /// The nonce of the content security policy.
     pub nonce: &'a str,
+}
+
+impl PageView<'_> {
+    /// Whether a person can send a form from it.
+    pub(crate) fn has_form(&self) -> bool {
+        self.actions.iter().chain(&self.choices).any(|action| action.post)
+    }
 }
 
 /// The mood of a page.
@@ -63,11 +79,46 @@ pub enum Tone {
 #[derive(Clone, Debug)]
 pub struct Action {
     /// What it says.
-    pub label: &'static str,
+    pub label: Cow<'static, str>,
     /// Where it leads.
     pub href: String,
     /// A form that posts, instead of a link.
     pub post: bool,
+}
+
+/// A picture: the image with the id `picture`, square, and on white.
+#[derive(Clone, Debug)]
+pub struct Picture {
+    /// Its address: one of our own site, or with `data:`.
+    pub src: String,
+    /// What it shows, in words.
+    pub alt: &'static str,
+}
+
+impl Picture {
+    /// A drawing that is in the page itself.
+    pub fn svg(svg: &str, alt: &'static str) -> Self {
+        Self { src: format!("data:image/svg+xml;base64,{}", BASE64.encode(svg)), alt }
+    }
+}
+
+/// What a page does by itself while it is open. Its script finds elements by their ids, and does without those that it
+/// does not find.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// How it stands, in words: the text of the element with the id `status`, which the script keeps up to date.
+    pub status: &'static str,
+    /// A number to compare: the text of the element with the id `number`, which has the attribute `hidden` as long as
+    /// there is none.
+    pub number: Option<String>,
+    /// What the script has to know: the attribute `data-live` of the element with the id `status`.
+    pub data: String,
+    /// The script. It comes after those elements, with the nonce, and as it is.
+    pub script: &'static str,
+    /// A link with the id `again` and the attribute `hidden`, which the script removes when it does not go on by itself.
+    pub again: Action,
+    /// What a browser is offered that runs no scripts. It also looks there by itself, every few seconds.
+    pub without_scripts: Action,
 }
 
 /// A language that pages are written in.
@@ -211,11 +262,6 @@ impl Page {
         }
     }
 
-    /// Whether a person can send a form from it.
-    pub(crate) fn has_form(&self) -> bool {
-        matches!(self, Self::AskLogout { .. })
-    }
-
     /// What the page says.
     pub(crate) fn view<'a>(&self, tongue: Tongue, site: &'a str, nonce: &'a str) -> PageView<'a> {
         let Words { tone, title, text } = self.words();
@@ -225,7 +271,11 @@ impl Page {
             tone,
             title: tongue.say(title.0, title.1),
             text: text.iter().map(|(chinese, english)| tongue.say(chinese, english)).collect(),
+            picture: None,
+            facts: Vec::new(),
+            choices: Vec::new(),
             actions: self.actions(tongue),
+            live: None,
             details: self.details(tongue),
             site,
             nonce,
@@ -266,7 +316,7 @@ impl Page {
 
     fn actions(&self, tongue: Tongue) -> Vec<Action> {
         let link = |(chinese, english), href: &str| Action {
-            label: tongue.say(chinese, english),
+            label: tongue.say(chinese, english).into(),
             href: href.to_owned(),
             post: false,
         };

@@ -148,14 +148,7 @@ impl Reply {
             Say::Script => return script(),
             Say::Page(page) if is_navigation(method, headers) || is_form(headers) => {
                 let nonce = nonce();
-                let view = page.view(Tongue::of(headers), look.site, &nonce);
-                let mut response = look.page(page.status(), &view);
-                if page.has_form() {
-                    // Without a referrer a form's `Origin` is "null", and nobody could tell it from a foreign one.
-                    let policy = HeaderValue::from_static("same-origin");
-                    response.headers_mut().insert(header::REFERRER_POLICY, policy);
-                }
-                response
+                look.page(page.status(), &page.view(Tongue::of(headers), look.site, &nonce))
             }
             Say::Page(page) => json(page.status(), word_of(&page)),
         };
@@ -201,17 +194,30 @@ pub struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// A page as a response: not to be kept, and able to run nothing.
+    /// A page as a response: not to be kept, and able to run nothing but a script of ours where it has one.
     pub fn page(&self, status: StatusCode, view: &PageView<'_>) -> Response<Full<Bytes>> {
         let forms: Vec<_> =
             [Some("'self'"), Some(self.wechat), self.sign_in_at].into_iter().flatten().collect();
+        let nonce = view.nonce;
+        let is_ours =
+            view.picture.as_ref().is_some_and(|picture| !picture.src.starts_with("data:"));
+        let images = if is_ours { "'self' data:" } else { "data:" };
+        let script = match view.live {
+            Some(_) => format!("script-src 'nonce-{nonce}'; connect-src 'self'; "),
+            None => String::new(),
+        };
         let policy = format!(
-            "default-src 'none'; style-src 'nonce-{}'; img-src data:; form-action {}; \
+            "default-src 'none'; style-src 'nonce-{nonce}'; {script}img-src {images}; form-action {}; \
              frame-ancestors 'none'; base-uri 'none'",
-            view.nonce,
             forms.join(" ")
         );
-        html(status, self.pages.render(view), &policy)
+        let mut response = html(status, self.pages.render(view), &policy);
+        if view.has_form() {
+            // Without a referrer a form's `Origin` is "null", and nobody could tell it from a foreign one.
+            let policy = HeaderValue::from_static("same-origin");
+            response.headers_mut().insert(header::REFERRER_POLICY, policy);
+        }
+        response
     }
 }
 
