@@ -261,6 +261,7 @@ fn original(dialect: Dialect, head: &Parts) -> Result<Parts, BadMetadata> {
     original.method = method;
     original.uri = Uri::from(target);
     original.headers = headers.clone();
+    original.extensions = head.extensions.clone();
     original.headers.insert(header::HOST, host);
     // What the front proxy will serve is the path as it came, so another form of it is of no use.
     let path = original.uri.path().to_owned();

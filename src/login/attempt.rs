@@ -24,6 +24,8 @@ const MOST: usize = 5;
 const ROW: Duration = Duration::from_secs(60);
 /// So many sign-ins in a row start by themselves; after that a page says what is wrong.
 const MOST_IN_A_ROW: u8 = 2;
+/// Takes the place of the eight characters in the cookie of a code to scan, which is never taken for a pending sign-in.
+pub(crate) const SCAN: &str = "scan";
 /// What a cookie's name and value may take together.
 const LARGEST_COOKIE: usize = 300;
 
@@ -193,10 +195,11 @@ impl Attempts<'_> {
         self.cookies.expire(&self.name(attempt.state.suffix()))
     }
 
-    /// The cookies that make a browser forget all of its sign-ins.
+    /// The cookies that make a browser forget all of its sign-ins, and codes to scan.
     pub(crate) fn forget_all(&self, headers: &HeaderMap) -> Vec<HeaderValue> {
-        let ours = self.cookies.logins(headers).filter(|(suffix, _)| is_suffix(suffix));
-        ours.take(MOST).map(|(suffix, _)| self.cookies.expire(&self.name(suffix))).collect()
+        let is_ours = |suffix: &str| is_suffix(suffix) || is_scan(suffix);
+        let ours = self.cookies.logins(headers).filter(|(suffix, _)| is_ours(suffix));
+        ours.take(MOST + 1).map(|(suffix, _)| self.cookies.expire(&self.name(suffix))).collect()
     }
 
     /// The sign-ins under way, less those that have to go, and the cookies that end these.
@@ -241,6 +244,13 @@ impl Attempts<'_> {
 
 fn is_suffix(text: &str) -> bool {
     text.len() == SUFFIX && text.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn is_scan(text: &str) -> bool {
+    text.strip_prefix(SCAN).is_some_and(|account| {
+        let appid = account.strip_prefix('-');
+        account.is_empty() || appid.is_some_and(|appid| AppId::parse(appid).is_ok())
+    })
 }
 
 fn digest(target: &ReturnTo) -> [u8; 8] {

@@ -286,7 +286,7 @@ pub(crate) fn is_wechat(headers: &HeaderMap) -> bool {
 }
 
 /// Whether our own page has sent the request. A browser says so in one of two headers; without both, nobody knows.
-fn is_same_origin(headers: &HeaderMap, public_url: &Origin) -> bool {
+pub(crate) fn is_same_origin(headers: &HeaderMap, public_url: &Origin) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin";
     }

@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use http::request::Parts;
 
+#[cfg(feature = "doors")]
+use super::{attempt::Start, start};
 use super::{gate::Gate, identity::WechatUser, respond::Reply, return_to::ReturnTo};
 use crate::wechat::Scope;
 
@@ -46,5 +48,28 @@ impl Door {
 
     pub(super) fn way(&self) -> &dyn Doorway {
         &*self.0
+    }
+}
+
+/// What doors need of a login.
+#[cfg(feature = "doors")]
+impl Gate {
+    /// Sends the browser to WeChat, to come back to `target`.
+    pub(crate) fn begin(&self, head: &Parts, scope: Scope, target: &ReturnTo) -> Reply {
+        start::begin(self, head, scope, target, Start::ByItself)
+    }
+
+    /// Shows the page with one button before WeChat is asked for the profile.
+    pub(crate) fn ask_first(&self, target: &ReturnTo) -> Reply {
+        start::ask_first(self, target)
+    }
+
+    /// One of our endpoints with these parameters, and with the account where it is not the site's own.
+    pub(crate) fn endpoint<'a>(
+        &'a self,
+        endpoint: &str,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> String {
+        start::url(self, endpoint, parameters)
     }
 }

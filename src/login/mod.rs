@@ -52,6 +52,7 @@ mod app_data;
 mod attempt;
 mod body;
 mod callback;
+mod client_addr;
 pub mod decision;
 mod door;
 #[cfg(feature = "axum")]
@@ -83,9 +84,12 @@ mod sign_in;
 mod start;
 mod state;
 mod ticket;
+#[cfg(feature = "doors")]
+mod vouch;
 mod words;
 
 pub use body::LoginBody;
+pub use client_addr::ClientAddr;
 pub use door::Door;
 #[cfg(feature = "axum")]
 pub use extract::NoUser;
@@ -93,20 +97,29 @@ pub use future::ResponseFuture;
 pub use gate::{Attended, Gate, Pending, Verdict, Visitor};
 pub use identity::WechatUser;
 pub use layer::WechatLoginLayer;
-pub use observe::{Event, Observer, Revoked};
+pub use observe::{Event, Observer, Revoked, ScanStep};
 pub use pattern::{InvalidPattern, PathPattern};
 pub use plain::PlainPages;
 pub use policy::{Demand, Login, Outside, Policy};
 pub use respond::Look;
 pub use service::WechatLogin;
+#[cfg(feature = "doors")]
+pub(crate) use {
+    attempt::SCAN,
+    decision::{Known, is_same_origin, is_wechat},
+    door::{Call, Doorway},
+    pages::{DoorPage, Page, Tongue},
+    request::{full_uri, parameter, parameters},
+    respond::Reply,
+    return_to::ReturnTo,
+    vouch::Voucher,
+};
 #[cfg(feature = "gateway")]
 pub(crate) use {
     callback::Flights,
     decision::{Asker, Endpoint, is_navigation},
-    pages::{Page, Tongue},
     path::canonicalise,
     pattern::{TwoReadings, first_fit},
-    request::{parameter, parameters},
     respond::{is_form, json as json_reply, nonce},
     start::ACCOUNT,
     ticket::SignInSite,

@@ -51,6 +51,11 @@ pub enum Event {
     Snapshot,
     /// A sign-in was repeated too often and has been stopped.
     Looped,
+    /// A desktop is being signed in by scanning a code with a phone.
+    Scan {
+        /// How far that has come. Once it is finished, a session was [made](Self::SignedIn).
+        step: ScanStep,
+    },
     /// A profile was due to be fetched again.
     Refreshed {
         /// Whether there is a new one.
@@ -73,6 +78,20 @@ pub enum Event {
     },
     /// The session store could not do what it was asked to.
     StoreDown,
+}
+
+/// How far a sign-in on a desktop has come, by scanning a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScanStep {
+    /// A code was shown.
+    Offered,
+    /// A phone has opened it, and its user is signed in there.
+    Scanned,
+    /// The user has confirmed.
+    Confirmed,
+    /// The user has said no, or has tapped a wrong number.
+    Refused,
 }
 
 /// Sessions that were ended by somebody else than their user.

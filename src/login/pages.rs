@@ -159,6 +159,17 @@ impl Tongue {
     }
 }
 
+/// A page that a [door](super::Door) brings along.
+pub(crate) trait DoorPage: Debug + Send + Sync + 'static {
+    fn status(&self) -> StatusCode;
+
+    /// The same for a script: one word of a fixed set.
+    fn code(&self) -> &'static str;
+
+    /// What the page says.
+    fn view<'a>(&self, tongue: Tongue, site: &'a str, nonce: &'a str) -> PageView<'a>;
+}
+
 /// A page that a sign-in can show.
 #[derive(Debug)]
 pub(crate) enum Page {

@@ -23,7 +23,7 @@ pub(super) fn canonicalise(head: &mut Parts) -> Result<(), path::BadPath> {
 }
 
 /// The address as it came, also inside a nested router.
-pub(super) fn full_uri(head: &Parts) -> &Uri {
+pub(crate) fn full_uri(head: &Parts) -> &Uri {
     #[cfg(feature = "axum")]
     if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
         return &original.0;

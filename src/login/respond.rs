@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     decision::is_navigation,
-    pages::{Page, PageView, Pages, Tongue},
+    pages::{DoorPage, Page, PageView, Pages, Tongue},
     return_to::ReturnTo,
 };
 use crate::{origin::Origin, session::StoreError};
@@ -24,12 +24,14 @@ enum Say {
     Go(StatusCode, String),
     Back(StatusCode, String),
     Page(Page),
+    #[cfg_attr(not(feature = "doors"), allow(dead_code))]
+    DoorPage(Box<dyn DoorPage>),
     KeepFragment(String),
     Preflight(Vec<(HeaderName, HeaderValue)>),
     Script,
     Json(StatusCode, Vec<u8>),
-    #[cfg(feature = "messages")]
-    Text(String),
+    #[cfg(any(feature = "doors", feature = "messages"))]
+    Text(&'static str, String),
 }
 
 impl Reply {
@@ -94,14 +96,26 @@ impl Reply {
     /// A word for a program.
     #[cfg(feature = "messages")]
     pub(crate) fn text(text: String) -> Self {
-        Self::new(Say::Text(text))
+        Self::new(Say::Text("text/plain; charset=utf-8", text))
+    }
+
+    /// Events for a script, all of them at once.
+    #[cfg(feature = "doors")]
+    pub(crate) fn events(events: String) -> Self {
+        Self::new(Say::Text("text/event-stream", events))
+    }
+
+    /// The same as [`page`](Self::page) for a page of a door's own.
+    #[cfg(feature = "doors")]
+    pub(crate) fn door_page(page: impl DoorPage) -> Self {
+        Self::new(Say::DoorPage(Box::new(page)))
     }
 
     /// The same for a program, whatever it says that it takes.
     pub(crate) fn for_programs(self) -> Self {
         match self.say {
             Say::Page(page) => {
-                Self { say: Say::Json(page.status(), word_of(&page)), cookies: self.cookies }
+                Self { say: Say::Json(page.status(), word(page.code())), cookies: self.cookies }
             }
             _ => self,
         }
@@ -132,10 +146,10 @@ impl Reply {
             Say::Go(status, url) => go(status, &url),
             Say::Back(status, target) => go(status, &own_fragment(&target, headers)),
             Say::Json(status, body) => json(status, body),
-            #[cfg(feature = "messages")]
-            Say::Text(text) => {
+            #[cfg(any(feature = "doors", feature = "messages"))]
+            Say::Text(kind, text) => {
                 let mut response = bare(StatusCode::OK, text.into());
-                let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+                let kind = HeaderValue::from_static(kind);
                 response.headers_mut().insert(header::CONTENT_TYPE, kind);
                 response
             }
@@ -146,11 +160,16 @@ impl Reply {
                 response
             }
             Say::Script => return script(),
-            Say::Page(page) if is_navigation(method, headers) || is_form(headers) => {
+            Say::Page(page) if is_read(method, headers) => {
                 let nonce = nonce();
                 look.page(page.status(), &page.view(Tongue::of(headers), look.site, &nonce))
             }
-            Say::Page(page) => json(page.status(), word_of(&page)),
+            Say::Page(page) => json(page.status(), word(page.code())),
+            Say::DoorPage(page) if is_read(method, headers) => {
+                let nonce = nonce();
+                look.page(page.status(), &page.view(Tongue::of(headers), look.site, &nonce))
+            }
+            Say::DoorPage(page) => json(page.status(), word(page.code())),
         };
         let own = response.headers_mut();
         for cookie in self.cookies {
@@ -168,6 +187,11 @@ fn own_fragment(target: &str, headers: &HeaderMap) -> String {
     let is_browser = headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate");
     let end = if is_browser && !target.contains('#') { "#" } else { "" };
     format!("{target}{end}")
+}
+
+/// Whether a person reads the answer.
+fn is_read(method: &Method, headers: &HeaderMap) -> bool {
+    is_navigation(method, headers) || is_form(headers)
 }
 
 /// A browser's own form, as the sign-out button is one: a person waits for a page.
@@ -308,7 +332,8 @@ fn bare(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     response
 }
+
 /// A page in one word.
-fn word_of(page: &Page) -> Vec<u8> {
-    serde_json::json!({ "error": page.code() }).to_string().into_bytes()
+fn word(code: &str) -> Vec<u8> {
+    serde_json::json!({ "error": code }).to_string().into_bytes()
 }

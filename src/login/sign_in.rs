@@ -75,8 +75,30 @@ pub(crate) async fn carry_over(
     replaces: Option<SessionId>,
     now: Timestamp,
 ) -> Result<Option<Arc<Session>>, StoreError> {
+    hand_on(store, session, session.signed_in_at(), replaces, now).await
+}
+
+/// Signs somebody in in another browser, where this session vouches for them: a sign-in of its own, as long as any. None
+/// where that session has ended.
+#[cfg(feature = "doors")]
+pub(super) async fn vouched(
+    store: &dyn Store,
+    session: &Session,
+    replaces: Option<SessionId>,
+    now: Timestamp,
+) -> Result<Option<Arc<Session>>, StoreError> {
+    hand_on(store, session, now, replaces, now).await
+}
+
+async fn hand_on(
+    store: &dyn Store,
+    session: &Session,
+    signed_in_at: Timestamp,
+    replaces: Option<SessionId>,
+    now: Timestamp,
+) -> Result<Option<Arc<Session>>, StoreError> {
     let (user, scope) = (session.user().clone(), session.scope());
-    let new = NewSession { user, scope, signed_in_at: session.signed_in_at(), begins_at: now };
+    let new = NewSession { user, scope, signed_in_at, begins_at: now };
     let carried = store.create(new).await?;
     // Whoever has signed out everywhere in the meantime meant this session too.
     if store.load(session.id()).await?.is_none() {

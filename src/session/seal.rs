@@ -28,6 +28,12 @@ pub enum Purpose {
     ClientToken,
     /// A refresh token that we give to an app in WeChat's place.
     ClientRefresh,
+    /// A code that a phone scans to sign a desktop in.
+    ScanCode,
+    /// The desktop's side of such a code, in its cookie.
+    ScanCookie,
+    /// Where the desktop goes once it is signed in.
+    ScanTarget,
     /// A session, in a store.
     StoredSession,
     /// What is known of a user, in a store.
@@ -49,6 +55,9 @@ impl Purpose {
             Self::ClientCode => "client-code",
             Self::ClientToken => "client-token",
             Self::ClientRefresh => "client-refresh",
+            Self::ScanCode => "scan-code",
+            Self::ScanCookie => "scan-cookie",
+            Self::ScanTarget => "scan-target",
             Self::StoredSession => "stored-session",
             Self::StoredUser => "stored-user",
             Self::StoredAppData => "stored-app-data",
@@ -282,7 +291,10 @@ mod tests {
             Purpose::Ticket => Some(Purpose::ClientCode),
             Purpose::ClientCode => Some(Purpose::ClientToken),
             Purpose::ClientToken => Some(Purpose::ClientRefresh),
-            Purpose::ClientRefresh => Some(Purpose::StoredSession),
+            Purpose::ClientRefresh => Some(Purpose::ScanCode),
+            Purpose::ScanCode => Some(Purpose::ScanCookie),
+            Purpose::ScanCookie => Some(Purpose::ScanTarget),
+            Purpose::ScanTarget => Some(Purpose::StoredSession),
             Purpose::StoredSession => Some(Purpose::StoredUser),
             Purpose::StoredUser => Some(Purpose::StoredAppData),
             Purpose::StoredAppData => Some(Purpose::StoredOutcome),

@@ -20,7 +20,7 @@ use prometheus_client::{
 
 use crate::{
     clock::Timestamp,
-    login::{Event, Observer, Revoked},
+    login::{Event, Observer, Revoked, ScanStep},
     wechat::{ErrCode, Scope},
 };
 
@@ -70,6 +70,7 @@ struct Logins {
     twins: Counter,
     snapshot_users: Counter,
     loops: Counter,
+    scans: Family<Labels<1>, Counter>,
     profile_refreshes: Family<Labels<1>, Counter>,
     logouts: Counter,
     revocations: Family<Labels<1>, Counter>,
@@ -236,6 +237,7 @@ impl Logins {
             all.snapshot_users.clone(),
         );
         of.register("login_loops", "Sign-ins stopped as loops", all.loops.clone());
+        of.register("scans", "Steps of sign-ins by scanning a code", all.scans.clone());
         of.register(
             "profile_refreshes",
             "Profiles that were due to be fetched again",
@@ -265,6 +267,9 @@ impl Logins {
         for what in [Revoked::Session, Revoked::User, Revoked::Account, Revoked::ByWeChat] {
             drop(all.revocations.get_or_create(&by_kind(what)));
         }
+        for step in [ScanStep::Offered, ScanStep::Scanned, ScanStep::Confirmed, ScanStep::Refused] {
+            drop(all.scans.get_or_create(&by_step(step)));
+        }
         for ok in [true, false] {
             drop(all.profile_refreshes.get_or_create(&[("result", result(ok))]));
         }
@@ -288,6 +293,16 @@ fn by_kind(what: Revoked) -> Labels<1> {
         Revoked::ByWeChat => "wechat",
     };
     [("kind", word.into())]
+}
+
+fn by_step(step: ScanStep) -> Labels<1> {
+    let word = match step {
+        ScanStep::Offered => "offered",
+        ScanStep::Scanned => "scanned",
+        ScanStep::Confirmed => "confirmed",
+        ScanStep::Refused => "refused",
+    };
+    [("step", word.into())]
 }
 
 /// Codes of the table by their number, so that WeChat cannot make series without end.
@@ -315,6 +330,7 @@ impl Observer for Metrics {
             Event::Twin => all.twins.inc(),
             Event::Snapshot => all.snapshot_users.inc(),
             Event::Looped => all.loops.inc(),
+            Event::Scan { step } => all.scans.get_or_create(&by_step(step)).inc(),
             Event::Refreshed { ok } => {
                 all.profile_refreshes.get_or_create(&[("result", result(ok))]).inc()
             }
