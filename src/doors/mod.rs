@@ -2,3 +2,6 @@
 
 #[cfg(feature = "gateway")]
 pub(crate) mod facade;
+pub mod scan;
+
+pub use scan::Scan;

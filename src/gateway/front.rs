@@ -21,10 +21,11 @@ use super::{
     site::{Found, Route, Site, Target},
 };
 use crate::{
-    doors::facade::Call,
+    doors::{facade::Call, scan},
     login::{
-        Asker, Attended, Demand, Endpoint, Gate, Login, LoginBody, PREFIX, Page, Tongue, Verdict,
-        Visitor, WechatUser, canonicalise, is_form, is_navigation, json_reply, nonce, parameter,
+        Asker, Attended, ClientAddr, Demand, Endpoint, Gate, Login, LoginBody, PREFIX, Page,
+        Tongue, Verdict, Visitor, WechatUser, canonicalise, is_form, is_navigation, json_reply,
+        nonce, parameter,
     },
 };
 
@@ -126,6 +127,7 @@ impl Front {
 
         let answered = match (client, proxy::check_target(&mut head)) {
             (Ok(client), Ok(())) => {
+                head.extensions.insert(ClientAddr(client.ip));
                 let sender = Sender { client, request_id: &request_id, conn };
                 self.handle(head, body, &sender, &mut access).await
             }
@@ -264,9 +266,13 @@ impl Front {
     fn too_many(&self, gate: &Gate, head: &Parts, sender: &Sender<'_>) -> Option<Own> {
         let limit = self.plan.rate_limit.as_ref()?;
         let endpoint = Endpoint::named_by(head.uri.path());
-        let is_callback = matches!(endpoint, Some(Endpoint::Callback | Endpoint::Accept));
-        let twin = is_callback.then(|| parameter(head.uri.query().unwrap_or_default(), "state"));
-        if limit.admits(sender.client.ip, twin.flatten().as_deref()) {
+        let once = match endpoint {
+            Some(Endpoint::Callback | Endpoint::Accept) => Some("state"),
+            _ => scan::is_opened_by(head.uri.path()).then_some(scan::CODE),
+        };
+        let query = head.uri.query().unwrap_or_default();
+        let twin = once.and_then(|name| parameter(query, name));
+        if limit.admits(sender.client.ip, twin.as_deref()) {
             return None;
         }
         if self.crowds.may_speak() {
@@ -282,10 +288,11 @@ impl Front {
     }
 
     async fn endpoint(&self, gate: &Gate, head: Parts, body: Incoming, sender: &Sender<'_>) -> Own {
-        let signs_in = matches!(
-            Endpoint::named_by(head.uri.path()),
-            Some(Endpoint::Login | Endpoint::Callback | Endpoint::Accept)
-        );
+        let signs_in = match Endpoint::named_by(head.uri.path()) {
+            Some(Endpoint::Login | Endpoint::Callback | Endpoint::Accept) => true,
+            // Not what a desktop asks again and again while it waits.
+            _ => scan::is_opened_by(head.uri.path()),
+        };
         if signs_in && let Some(answer) = self.too_many(gate, &head, sender) {
             return answer;
         }

@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn c21_our_cookies_are_cut_out_in_any_spelling_of_the_header() {
         for ours in
-            ["wxgate=x", "__Host-wxgate=x", "wxgate-login-12345678=x", "__Host-wxgate-login-a=x"]
+            ["wxgate=x", "__Host-wxgate=x", "wxgate-login-12345678=x", "__Host-wxgate-login-scan=x"]
         {
             for line in [
                 format!("{ours}; a=1; b=2"),
