@@ -32,6 +32,7 @@ mod reload;
 mod restarts;
 mod revocation;
 mod routes;
+mod scan;
 mod secrets;
 mod service;
 mod simulator;

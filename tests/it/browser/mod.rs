@@ -3,6 +3,7 @@
 mod demo;
 mod https;
 mod pages;
+mod scan;
 mod single_page;
 
 use std::{
@@ -124,7 +125,8 @@ static TURN: Semaphore = Semaphore::const_new(1);
 pub struct Chromium {
     driver: WebDriver,
     chromedriver: Chromedriver,
-    _turn: SemaphorePermit<'static>,
+    /// None for one that shares its neighbour's.
+    _turn: Option<SemaphorePermit<'static>>,
 }
 
 impl Chromium {
@@ -139,6 +141,15 @@ impl Chromium {
             "chromium and chromium-driver are missing: run tests/all.sh, it installs them"
         );
         let turn = TURN.acquire().await.expect("it is never closed");
+        Self::launch(options, Some(turn)).await
+    }
+
+    /// Another browser, for as long as this one runs.
+    pub async fn beside(&self, options: &Options) -> Self {
+        Self::launch(options, None).await
+    }
+
+    async fn launch(options: &Options, turn: Option<SemaphorePermit<'static>>) -> Self {
         let chromedriver = Chromedriver::start();
         let url = format!("http://127.0.0.1:{}", chromedriver.port);
         let driver = WebDriver::builder(url, options.capabilities())

@@ -233,7 +233,10 @@ fn titles() -> BTreeSet<String> {
 }
 
 /// Serves a page of the album at its place in it, as it was received.
-async fn show(State(pages): State<Arc<Mutex<Vec<Answer>>>>, uri: Uri) -> impl IntoResponse {
+pub(super) async fn show(
+    State(pages): State<Arc<Mutex<Vec<Answer>>>>,
+    uri: Uri,
+) -> impl IntoResponse {
     let at: usize = uri.path()[1..].parse().unwrap();
     let pages = pages.lock().unwrap();
     let page = &pages[at];
@@ -245,7 +248,7 @@ async fn show(State(pages): State<Arc<Mutex<Vec<Answer>>>>, uri: Uri) -> impl In
 }
 
 /// What is wrong with the page that is shown: a list of texts.
-const LOOK: &str = r"
+pub(super) const LOOK: &str = r"
     const wrong = [];
     const root = document.documentElement;
     if (root.scrollWidth > innerWidth) wrong.push(`${root.scrollWidth} wide in ${innerWidth}`);
@@ -268,6 +271,7 @@ const LOOK: &str = r"
       .map(part => part / 255).map(part => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4)
       .reduce((sum, part, i) => sum + part * [.2126, .7152, .0722][i], 0);
     for (const element of document.querySelectorAll('h1, .text, .button, dt, dd, footer')) {
+      if (!element.checkVisibility()) continue;
       const low = ground(element), top = over(parse(getComputedStyle(element).color), low);
       const [dim, bright] = [light(low), light(top)].sort((a, b) => a - b);
       const contrast = (bright + .05) / (dim + .05);
@@ -280,7 +284,7 @@ const LOOK: &str = r"
     }
     return wrong;";
 
-fn folder() -> PathBuf {
+pub(super) fn folder() -> PathBuf {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let default = || target.parent().expect("a target directory").join("screenshots");
     let folder = env::var_os("WXGATE_SCREENSHOTS").map_or_else(default, PathBuf::from);
@@ -288,7 +292,7 @@ fn folder() -> PathBuf {
     folder
 }
 
-async fn dress(browser: &Chromium, (width, height): (u32, u32), scheme: &str) {
+pub(super) async fn dress(browser: &Chromium, (width, height): (u32, u32), scheme: &str) {
     let phone = width < 600;
     let metrics = json!({
         "width": width, "height": height, "mobile": phone, "deviceScaleFactor": if phone { 2 } else { 1 },
