@@ -3,6 +3,7 @@
 use std::{env::VarError, fmt, fs, io, path::Path};
 
 use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
 
 /// Declares a secret string: `Debug` redacts it, memory is wiped on drop, and [`expose`] is the one way to read it.
 macro_rules! secret_string {
@@ -98,6 +99,18 @@ secret_string! {
     StorePassword
 }
 
+secret_string! {
+    /// What other servers prove themselves with that take an account's own `access_token` from here.
+    ServerTokenSecret
+}
+
+impl ServerTokenSecret {
+    /// Whether somebody knows it. Takes as long for a wrong one, wherever it differs.
+    pub fn is(&self, given: &[u8]) -> bool {
+        self.expose().as_bytes().ct_eq(given).into()
+    }
+}
+
 /// Declares where a secret that an operator hands in may come from. `$what` names it in errors.
 macro_rules! from_outside {
     ($name:ident, $what:literal) => {
@@ -178,7 +191,7 @@ mod tests {
     fn w10_a_secret_does_not_show_in_debug_output() {
         let planted = "planted-7c1f";
         let printed = format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             AppSecret::new(planted),
             Code::new(planted),
             UserToken::new(planted),
@@ -186,6 +199,7 @@ mod tests {
             ServerToken::new(planted),
             JsapiTicket::new(planted),
             SessionKey::new(planted),
+            ServerTokenSecret::new(planted),
             UserTicket::new(planted),
             MessageToken::new(planted),
             EncodingAesKey::new(planted),
@@ -195,7 +209,8 @@ mod tests {
             printed,
             "AppSecret([redacted]) Code([redacted]) UserToken([redacted]) RefreshToken([redacted]) \
              ServerToken([redacted]) JsapiTicket([redacted]) SessionKey([redacted]) \
-             UserTicket([redacted]) MessageToken([redacted]) EncodingAesKey([redacted]) StorePassword([redacted])"
+             ServerTokenSecret([redacted]) UserTicket([redacted]) \
+             MessageToken([redacted]) EncodingAesKey([redacted]) StorePassword([redacted])"
         );
         assert_eq!(Code::new(planted).expose(), planted);
     }

@@ -37,6 +37,11 @@ pub enum KeeperError {
          account too; let it ask for /cgi-bin/stable_token, or take the token from here"
     )]
     Contested,
+    /// WeChat gives the token again that it has refused.
+    #[error(
+        "wechat gives the token again that it has refused: it makes another one at most every 30 s"
+    )]
+    Unmoved,
     /// The task that fetched it is gone.
     #[error("the task that fetched it is gone")]
     Lost,

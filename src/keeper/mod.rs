@@ -39,6 +39,26 @@ pub use followers::Followers;
 pub use server_tokens::ServerTokens;
 pub use tickets::JsapiTickets;
 
+/// All that there is to keep for a login, over the same tokens. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeper {
+    pub(crate) tokens: ServerTokens,
+    #[cfg(feature = "doors")]
+    pub(crate) tickets: JsapiTickets,
+    pub(crate) followers: Followers,
+}
+
+impl Keeper {
+    pub(crate) fn new(tokens: ServerTokens) -> Self {
+        Self {
+            #[cfg(feature = "doors")]
+            tickets: JsapiTickets::new(tokens.clone()),
+            followers: Followers::new(tokens.clone()),
+            tokens,
+        }
+    }
+}
+
 /// A token or a ticket, and the moment of its end.
 #[derive(Clone, Debug)]
 pub struct Held<T> {

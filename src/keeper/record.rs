@@ -124,7 +124,8 @@ impl<T: Secret> Record<T> {
         let none = || Self {
             version: 0,
             held: None,
-            fetched_at: now,
+            // Whatever anybody has is newer than nothing.
+            fetched_at: Timestamp::from_unix(0),
             renew_at: now,
             short_lives: 0,
             failed: None,

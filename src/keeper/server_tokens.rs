@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     secret::ServerToken,
     session::Store,
-    wechat::{Account, AccountKind, Client, Error, ServerTokenKind},
+    wechat::{Account, AccountKind, Client, Error, IssuedToken, ServerTokenKind},
 };
 
 /// Accounts' own tokens, shared by all instances over one store. Clones are the same.
@@ -127,8 +127,13 @@ impl Source for Tokens {
         let is_stable = account.kind() != AccountKind::Wecom
             && account.basic_token() == ServerTokenKind::Stable;
         // Twenty a day: only where WeChat goes on giving a token that it does not take.
-        if is_stable && dead.is_some_and(|dead| dead.expose() == issued.token.expose()) {
+        let is_dead =
+            |issued: &IssuedToken| dead.is_some_and(|dead| dead.expose() == issued.token.expose());
+        if is_stable && is_dead(&issued) {
             issued = self.client.server_token(account, true).await?;
+        }
+        if is_dead(&issued) {
+            return Err(KeeperError::Unmoved);
         }
         Ok((issued.token, issued.expires_in))
     }

@@ -322,7 +322,7 @@ impl<S: Source> Shared<S> {
                 return Err(resting);
             }
             if matches!(need, Need::Other(_)) && old.is_contested(now) {
-                tracing::warn!(what = S::WHAT, account = %account.appid(), error = %KeeperError::Contested);
+                tracing::warn!(what = S::WHAT, account = %account.appid(), error = %KeeperError::Contested, "it is not fetched for a minute");
                 return Err(KeeperError::Contested);
             }
         }

@@ -37,8 +37,8 @@ pub use store::{
     Lease, ListQuery, Lookup, OneUse, SessionInfo, SessionPage, Store, StoreError, Work,
 };
 pub use user::{
-    AccountSlot, Epoch, Profile, Subject, TokenChange, Tokens, UserChange, UserKey, UserRecord,
-    UserSlot,
+    AccountSlot, Epoch, KeyChange, Profile, Subject, TokenChange, Tokens, UserChange, UserKey,
+    UserRecord, UserSlot,
 };
 
 /// A random number that is not 0.

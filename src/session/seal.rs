@@ -22,6 +22,8 @@ pub enum Purpose {
     LongTarget,
     /// A session on its way from one of our sites to another.
     Ticket,
+    /// A session on its way from a mini-program into its web-view.
+    WebView,
     /// A code that we give to an app in WeChat's place.
     ClientCode,
     /// An access token that we give to an app in WeChat's place.
@@ -52,6 +54,7 @@ impl Purpose {
             Self::PendingLogin => "pending-login",
             Self::LongTarget => "long-target",
             Self::Ticket => "ticket",
+            Self::WebView => "web-view",
             Self::ClientCode => "client-code",
             Self::ClientToken => "client-token",
             Self::ClientRefresh => "client-refresh",
@@ -288,7 +291,8 @@ mod tests {
         let next = |purpose| match purpose {
             Purpose::PendingLogin => Some(Purpose::LongTarget),
             Purpose::LongTarget => Some(Purpose::Ticket),
-            Purpose::Ticket => Some(Purpose::ClientCode),
+            Purpose::Ticket => Some(Purpose::WebView),
+            Purpose::WebView => Some(Purpose::ClientCode),
             Purpose::ClientCode => Some(Purpose::ClientToken),
             Purpose::ClientToken => Some(Purpose::ClientRefresh),
             Purpose::ClientRefresh => Some(Purpose::ScanCode),

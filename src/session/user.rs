@@ -15,7 +15,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 
 use crate::{
     clock::Timestamp,
-    secret::{RefreshToken, UserToken},
+    secret::{RefreshToken, SessionKey, UserToken},
     wechat::{AppId, OpenId, UnionId, Userinfo},
 };
 
@@ -102,13 +102,17 @@ pub struct Profile {
     pub avatar: Option<Box<str>>,
 }
 
+impl Profile {
+    /// With an avatar only where that is a web address.
+    pub(crate) fn new(nickname: String, avatar: Option<String>) -> Self {
+        let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+        Self { nickname: nickname.into(), avatar: avatar.filter(is_web).map(Into::into) }
+    }
+}
+
 impl From<Userinfo> for Profile {
     fn from(user: Userinfo) -> Self {
-        let is_web = |url: &String| url.starts_with("https://") || url.starts_with("http://");
-        Self {
-            nickname: user.nickname.into(),
-            avatar: user.headimgurl.filter(is_web).map(Into::into),
-        }
+        Self::new(user.nickname, user.headimgurl)
     }
 }
 
@@ -136,6 +140,20 @@ pub struct UserChange {
     pub tokens: TokenChange,
     /// The phone number, with its country code: `+86 13580006666` is `+8613580006666`.
     pub phone: Option<Box<str>>,
+    /// What a mini-program's user data is checked with.
+    pub session_key: KeyChange,
+}
+
+/// What becomes of the key that a mini-program's user data is checked with.
+#[derive(Clone, Debug, Default)]
+pub enum KeyChange {
+    /// It stays.
+    #[default]
+    Keep,
+    /// This one takes its place.
+    Replace(SessionKey),
+    /// It is no good any more.
+    Forget,
 }
 
 /// What becomes of a user's tokens.
@@ -160,6 +178,7 @@ pub struct UserRecord {
     profile: Option<(Profile, Timestamp)>,
     tokens: Option<Tokens>,
     phone: Option<Box<str>>,
+    session_key: Option<SessionKey>,
     headers: Box<[(HeaderName, HeaderValue)]>,
 }
 
@@ -225,7 +244,21 @@ impl UserRecord {
         let headers =
             headers(key, unionid.as_ref().map(|(unionid, _)| unionid), shown, phone.as_deref());
         let by_account = Named::new(&key.to_string());
-        Self { by_account, unionid, was_without_unionid, profile, tokens, phone, headers }
+        let session_key = match change.session_key {
+            KeyChange::Keep => old.and_then(|old| old.session_key.clone()),
+            KeyChange::Replace(key) => Some(key),
+            KeyChange::Forget => None,
+        };
+        Self {
+            by_account,
+            unionid,
+            was_without_unionid,
+            profile,
+            tokens,
+            phone,
+            session_key,
+            headers,
+        }
     }
 
     /// Says that the user was known before the unionid was, as a store has noted it.
@@ -264,6 +297,11 @@ impl UserRecord {
     /// The user across accounts, where WeChat told it. The first that was told stays.
     pub fn unionid(&self) -> Option<&UnionId> {
         self.unionid.as_ref().map(|(unionid, _)| unionid)
+    }
+
+    /// What a mini-program's user data is checked with. It stays on the server.
+    pub fn session_key(&self) -> Option<&SessionKey> {
+        self.session_key.as_ref()
     }
 
     /// The phone number, with its country code, where a mini-program's user has given it.
@@ -403,111 +441,4 @@ impl UserSlot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key() -> UserKey {
-        UserKey {
-            appid: AppId::parse("wx0123456789abcdef").unwrap(),
-            openid: OpenId::parse("o6_bmjrPTlm6_2sgVt7hMZOPfL2M").unwrap(),
-        }
-    }
-
-    fn slot_with(change: UserChange) -> UserSlot {
-        UserSlot::new(key(), Arc::new(AccountSlot::new(1)), change)
-    }
-
-    fn profile(nickname: &str, avatar: Option<&str>) -> UserChange {
-        let profile = Profile { nickname: nickname.into(), avatar: avatar.map(Into::into) };
-        UserChange { profile: Some((profile, Timestamp::from_unix(1))), ..UserChange::default() }
-    }
-
-    fn header(slot: &UserSlot, name: &HeaderName) -> Option<String> {
-        header_by(slot, Subject::Account, name)
-    }
-
-    fn header_by(slot: &UserSlot, subject: Subject, name: &HeaderName) -> Option<String> {
-        let (_, value) = slot.record().headers(subject).find(|(n, _)| n == name)?;
-        Some(value.to_str().unwrap().to_owned())
-    }
-
-    fn unionid(text: &str) -> UserChange {
-        UserChange { unionid: UnionId::parse(text).ok(), ..UserChange::default() }
-    }
-
-    #[test]
-    fn c19_w11_any_nickname_is_fit_for_a_header() {
-        let slot = slot_with(profile("小明 😀\r\nX-Evil: 1\u{0}", None));
-        assert_eq!(
-            header(&slot, &NICKNAME).unwrap(),
-            "%E5%B0%8F%E6%98%8E%20%F0%9F%98%80%0D%0AX-Evil%3A%201%00"
-        );
-        let slot = slot_with(profile("", Some("https://wx.example.com/头像\n\"/132?a=%20")));
-        assert_eq!(header(&slot, &NICKNAME).unwrap(), "");
-        assert_eq!(
-            header(&slot, &AVATAR).unwrap(),
-            "https://wx.example.com/%E5%A4%B4%E5%83%8F%0A%22/132?a=%20"
-        );
-    }
-
-    #[test]
-    fn what_a_sign_in_does_not_tell_stays_known() {
-        let slot = slot_with(profile("小明", None));
-        slot.update(&unionid("o1"));
-        assert_eq!(&*slot.record().profile().unwrap().nickname, "小明");
-        assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
-        slot.update(&profile("小红", None));
-        assert_eq!(&*slot.record().profile().unwrap().nickname, "小红");
-        assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
-    }
-
-    #[test]
-    fn c32_the_subject_is_the_same_everywhere() {
-        let slot = slot_with(UserChange::default());
-        let subject = "wx0123456789abcdef:o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
-        assert_eq!(slot.record().subject(Subject::Account), subject);
-        assert_eq!(slot.key().to_string(), subject);
-        assert_eq!(header(&slot, &SUBJECT).as_deref(), Some(subject));
-        assert_eq!(header(&slot, &FORWARDED_USER).as_deref(), Some(subject));
-        slot.update(&unionid("u1"));
-        assert_eq!(slot.record().subject(Subject::Account), subject);
-        assert_eq!(header(&slot, &FORMER_SUBJECT), None);
-    }
-
-    #[test]
-    fn a_subject_that_becomes_the_unionid_tells_what_it_was() {
-        let of = |slot: &UserSlot, name: &HeaderName| header_by(slot, Subject::Unionid, name);
-        let slot = slot_with(UserChange::default());
-        let account = slot.key().to_string();
-        assert_eq!(of(&slot, &SUBJECT).as_deref(), Some(&*account));
-        assert_eq!(of(&slot, &FORMER_SUBJECT), None);
-        slot.update(&unionid("u1"));
-        slot.update(&UserChange::default());
-        assert_eq!(slot.record().subject(Subject::Unionid), "u1");
-        assert_eq!(of(&slot, &SUBJECT).as_deref(), Some("u1"));
-        assert_eq!(of(&slot, &FORWARDED_USER).as_deref(), Some("u1"));
-        assert_eq!(of(&slot, &FORMER_SUBJECT).as_deref(), Some(&*account));
-        // Whoever came with a unionid at once was never anybody else.
-        let other = slot_with(unionid("u2"));
-        assert_eq!(other.record().subject(Subject::Unionid), "u2");
-        assert_eq!(of(&other, &FORMER_SUBJECT), None);
-    }
-
-    #[test]
-    fn another_unionid_does_not_make_somebody_else_of_a_user() {
-        let slot = slot_with(unionid("u1"));
-        slot.update(&unionid("u2"));
-        assert_eq!(slot.record().subject(Subject::Unionid), "u1");
-        assert_eq!(header(&slot, &UNIONID).as_deref(), Some("u1"));
-    }
-
-    #[test]
-    fn one_caller_at_a_time_may_refresh() {
-        let slot = slot_with(UserChange::default());
-        let pause = Duration::from_secs(60);
-        let at = Timestamp::from_unix;
-        assert!(slot.claim_refresh(at(100), pause));
-        assert!(!slot.claim_refresh(at(159), pause));
-        assert!(slot.claim_refresh(at(160), pause));
-    }
-}
+mod tests;

@@ -102,8 +102,9 @@ impl MiniProgramPhone {
         Ok(Self { sim: sim.clone(), appid: account.appid.clone(), user: user.name.clone() })
     }
 
-    /// `wx.login`: a fresh `js_code`.
+    /// `wx.login`: a fresh `js_code`, and a fresh session key, for which the code will be exchanged.
     pub fn login(&self) -> String {
+        self.sim.session_keys().rotate(&self.appid, &self.user);
         let now = self.sim.clock.seconds();
         self.sim.grants().issue_code(&self.appid, &self.user, SCOPE, now)
     }

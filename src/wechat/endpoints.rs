@@ -40,7 +40,11 @@ impl Endpoints {
     /// # Errors
     /// As [`Endpoints::with_open`].
     pub fn all_at(base: &str) -> Result<Self, InvalidOrigin> {
-        Self::default().with_open(base)?.with_api([base])?.with_wecom(base)
+        Self::default()
+            .with_open(base)?
+            .with_api([base])?
+            .with_wecom(base)?
+            .with_wecom_desktop(base)
     }
 
     /// Sends people to another host than `https://open.weixin.qq.com`, such as a simulator's.
@@ -69,14 +73,21 @@ impl Endpoints {
         Ok(self)
     }
 
-    /// Calls another host than `https://qyapi.weixin.qq.com` for WeCom, and sends people on a desktop there as well
-    /// instead of to `https://login.work.weixin.qq.com`.
+    /// Calls another host than `https://qyapi.weixin.qq.com` for WeCom.
     ///
     /// # Errors
     /// As [`Endpoints::with_open`].
     pub fn with_wecom(mut self, base: &str) -> Result<Self, InvalidOrigin> {
         self.wecom = Origin::parse(base)?;
-        self.wecom_desktop = self.wecom.clone();
+        Ok(self)
+    }
+
+    /// Sends people of a WeCom corp who are on a desktop to another host than `https://login.work.weixin.qq.com`.
+    ///
+    /// # Errors
+    /// As [`Endpoints::with_open`].
+    pub fn with_wecom_desktop(mut self, base: &str) -> Result<Self, InvalidOrigin> {
+        self.wecom_desktop = Origin::parse(base)?;
         Ok(self)
     }
 

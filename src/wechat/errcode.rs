@@ -67,6 +67,11 @@ impl ErrCode {
         Self { number, table: Table::Wecom }
     }
 
+    /// Whether it is WeCom's.
+    pub const fn is_wecom(self) -> bool {
+        matches!(self.table, Table::Wecom)
+    }
+
     /// The number.
     pub const fn number(self) -> i64 {
         self.number

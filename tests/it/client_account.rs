@@ -17,7 +17,7 @@ use wxgate::{
     clock::{Clock, ManualClock, SystemClock},
     secret::ServerToken,
     session::{
-        KeyRing, ListQuery, MemoryStore, NewSession, Subject, Store, UserChange, UserKey,
+        KeyRing, ListQuery, MemoryStore, NewSession, Store, Subject, UserChange, UserKey,
         durable::{DurableStore, FileRecords},
     },
     wechat::{

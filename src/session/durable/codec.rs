@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::super::{
-    Epoch, KeyRing, Profile, Purpose, Session, TokenChange, Tokens, UserChange, UserKey, UserRecord,
+    Epoch, KeyChange, KeyRing, Profile, Purpose, Session, TokenChange, Tokens, UserChange, UserKey,
+    UserRecord,
 };
 use crate::{
     clock::Timestamp,
-    secret::{RefreshToken, UserToken},
+    secret::{RefreshToken, SessionKey, UserToken},
     wechat::{AppId, OpenId, Scope, UnionId},
 };
 
@@ -32,6 +33,8 @@ struct SavedUser {
     was_without_unionid: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     phone: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<SavedProfile>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +108,7 @@ pub(super) fn seal_user(keys: &KeyRing, name: &str, record: &UserRecord) -> Vec<
         unionid: record.unionid().map(|unionid| unionid.as_str().to_owned()),
         was_without_unionid: record.was_without_unionid(),
         phone: record.phone().map(Into::into),
+        session_key: record.session_key().map(|key| key.expose().to_owned()),
         profile: record.profile().map(|profile| SavedProfile {
             nickname: profile.nickname.clone(),
             avatar: profile.avatar.clone(),
@@ -142,6 +146,9 @@ pub(super) fn open_user(
             })
         }),
         phone: saved.phone,
+        session_key: saved
+            .session_key
+            .map_or(KeyChange::Keep, |key| KeyChange::Replace(SessionKey::new(key))),
     };
     let record = UserRecord::new(key, None, change);
     Ok(if saved.was_without_unionid { record.with_former_subject() } else { record })
@@ -199,6 +206,7 @@ mod tests {
             profile: Some((profile, Timestamp::from_unix(1))),
             tokens: TokenChange::Replace(tokens),
             phone: Some("+8613580006666".into()),
+            session_key: KeyChange::Replace(SessionKey::new("planted-key")),
         };
         let earlier = UserRecord::new(&key(), None, UserChange::default());
         UserRecord::new(&key(), Some(&earlier), change)
@@ -213,6 +221,9 @@ mod tests {
             assert_eq!(back.profile(), record.profile());
             assert_eq!(back.unionid(), record.unionid());
             assert_eq!(back.fetched_at(), record.fetched_at());
+            assert_eq!(back.phone(), record.phone());
+            let key = |record: &UserRecord| record.session_key().map(|key| key.expose().to_owned());
+            assert_eq!(key(&back), key(&record));
             for subject in [Subject::Account, Subject::Unionid] {
                 assert!(back.headers(subject).eq(record.headers(subject)));
                 assert_eq!(back.former_subject(subject), record.former_subject(subject));
@@ -255,7 +266,7 @@ mod tests {
         let other_keys = open_user(&KeyRing::random(), "u", &key(), &sealed).err();
         let other_kind = open_session(&keys, "u", &sealed).err();
         assert_eq!([other_name, other_keys, other_kind], [const { Some(Unread::Unopened) }; 3]);
-        for secret in ["planted-access", "planted-refresh", "小明"] {
+        for secret in ["planted-access", "planted-refresh", "planted-key", "小明"] {
             let shows = sealed.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!shows, "{secret}");
         }

@@ -1,0 +1,108 @@
+//! Tests of what is known of a user: headers, subjects, and refreshes.
+
+use super::*;
+
+fn key() -> UserKey {
+    UserKey {
+        appid: AppId::parse("wx0123456789abcdef").unwrap(),
+        openid: OpenId::parse("o6_bmjrPTlm6_2sgVt7hMZOPfL2M").unwrap(),
+    }
+}
+
+fn slot_with(change: UserChange) -> UserSlot {
+    UserSlot::new(key(), Arc::new(AccountSlot::new(1)), change)
+}
+
+fn profile(nickname: &str, avatar: Option<&str>) -> UserChange {
+    let profile = Profile { nickname: nickname.into(), avatar: avatar.map(Into::into) };
+    UserChange { profile: Some((profile, Timestamp::from_unix(1))), ..UserChange::default() }
+}
+
+fn header(slot: &UserSlot, name: &HeaderName) -> Option<String> {
+    header_by(slot, Subject::Account, name)
+}
+
+fn header_by(slot: &UserSlot, subject: Subject, name: &HeaderName) -> Option<String> {
+    let (_, value) = slot.record().headers(subject).find(|(n, _)| n == name)?;
+    Some(value.to_str().unwrap().to_owned())
+}
+
+fn unionid(text: &str) -> UserChange {
+    UserChange { unionid: UnionId::parse(text).ok(), ..UserChange::default() }
+}
+
+#[test]
+fn c19_w11_any_nickname_is_fit_for_a_header() {
+    let slot = slot_with(profile("小明 😀\r\nX-Evil: 1\u{0}", None));
+    assert_eq!(
+        header(&slot, &NICKNAME).unwrap(),
+        "%E5%B0%8F%E6%98%8E%20%F0%9F%98%80%0D%0AX-Evil%3A%201%00"
+    );
+    let slot = slot_with(profile("", Some("https://wx.example.com/头像\n\"/132?a=%20")));
+    assert_eq!(header(&slot, &NICKNAME).unwrap(), "");
+    assert_eq!(
+        header(&slot, &AVATAR).unwrap(),
+        "https://wx.example.com/%E5%A4%B4%E5%83%8F%0A%22/132?a=%20"
+    );
+}
+
+#[test]
+fn what_a_sign_in_does_not_tell_stays_known() {
+    let slot = slot_with(profile("小明", None));
+    slot.update(&unionid("o1"));
+    assert_eq!(&*slot.record().profile().unwrap().nickname, "小明");
+    assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
+    slot.update(&profile("小红", None));
+    assert_eq!(&*slot.record().profile().unwrap().nickname, "小红");
+    assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
+}
+
+#[test]
+fn c32_the_subject_is_the_same_everywhere() {
+    let slot = slot_with(UserChange::default());
+    let subject = "wx0123456789abcdef:o6_bmjrPTlm6_2sgVt7hMZOPfL2M";
+    assert_eq!(slot.record().subject(Subject::Account), subject);
+    assert_eq!(slot.key().to_string(), subject);
+    assert_eq!(header(&slot, &SUBJECT).as_deref(), Some(subject));
+    assert_eq!(header(&slot, &FORWARDED_USER).as_deref(), Some(subject));
+    slot.update(&unionid("u1"));
+    assert_eq!(slot.record().subject(Subject::Account), subject);
+    assert_eq!(header(&slot, &FORMER_SUBJECT), None);
+}
+
+#[test]
+fn a_subject_that_becomes_the_unionid_tells_what_it_was() {
+    let of = |slot: &UserSlot, name: &HeaderName| header_by(slot, Subject::Unionid, name);
+    let slot = slot_with(UserChange::default());
+    let account = slot.key().to_string();
+    assert_eq!(of(&slot, &SUBJECT).as_deref(), Some(&*account));
+    assert_eq!(of(&slot, &FORMER_SUBJECT), None);
+    slot.update(&unionid("u1"));
+    slot.update(&UserChange::default());
+    assert_eq!(slot.record().subject(Subject::Unionid), "u1");
+    assert_eq!(of(&slot, &SUBJECT).as_deref(), Some("u1"));
+    assert_eq!(of(&slot, &FORWARDED_USER).as_deref(), Some("u1"));
+    assert_eq!(of(&slot, &FORMER_SUBJECT).as_deref(), Some(&*account));
+    // Whoever came with a unionid at once was never anybody else.
+    let other = slot_with(unionid("u2"));
+    assert_eq!(other.record().subject(Subject::Unionid), "u2");
+    assert_eq!(of(&other, &FORMER_SUBJECT), None);
+}
+
+#[test]
+fn another_unionid_does_not_make_somebody_else_of_a_user() {
+    let slot = slot_with(unionid("u1"));
+    slot.update(&unionid("u2"));
+    assert_eq!(slot.record().subject(Subject::Unionid), "u1");
+    assert_eq!(header(&slot, &UNIONID).as_deref(), Some("u1"));
+}
+
+#[test]
+fn one_caller_at_a_time_may_refresh() {
+    let slot = slot_with(UserChange::default());
+    let pause = Duration::from_secs(60);
+    let at = Timestamp::from_unix;
+    assert!(slot.claim_refresh(at(100), pause));
+    assert!(!slot.claim_refresh(at(159), pause));
+    assert!(slot.claim_refresh(at(160), pause));
+}
