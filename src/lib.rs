@@ -19,8 +19,9 @@
 //! }
 //! ```
 //!
-//! [`login`] says what it does with a request; [`session`] where sign-ins are kept; [`keeper`] what an account has in
-//! common for all of its users; [`wechat`] is the client alone.
+//! [`login`] says what it does with a request; [`doors`] are the other ways in: desktops that scan a code, mini-programs;
+//! [`session`] says where sign-ins are kept; [`keeper`] what an account has in common for all of its users; [`wechat`] is the
+//! client alone.
 //!
 //! # Features
 //!

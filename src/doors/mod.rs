@@ -2,6 +2,17 @@
 
 #[cfg(feature = "gateway")]
 pub(crate) mod facade;
+mod follow_code;
+pub mod jssdk;
+pub mod mini_program;
 pub mod scan;
 
+pub use follow_code::{BadPicture, FollowCode};
+pub use jssdk::JsSdk;
+pub use mini_program::MiniProgram;
 pub use scan::Scan;
+
+// What the documentation shows compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/doors.md")]
+mod documented {}

@@ -267,6 +267,7 @@ fn encode(attempt: &Attempt) -> Vec<u8> {
         Progress::Sent => (0, 0),
         Progress::Done => (1, 0),
         Progress::Failed(None) => (2, 0),
+        Progress::Failed(Some(code)) if code.is_wecom() => (4, code.number()),
         Progress::Failed(Some(code)) => (3, code.number()),
     };
     let (kind, target): (u8, &[u8]) = match &attempt.target {
@@ -319,6 +320,7 @@ fn decode(bytes: &[u8]) -> Option<Attempt> {
             1 => Progress::Done,
             2 => Progress::Failed(None),
             3 => Progress::Failed(Some(ErrCode::new(i64::from_be_bytes(*errcode)))),
+            4 => Progress::Failed(Some(ErrCode::wecom(i64::from_be_bytes(*errcode)))),
             _ => return None,
         },
         target: match kind {
@@ -513,6 +515,7 @@ mod tests {
             Progress::Done,
             Progress::Failed(None),
             Progress::Failed(Some(ErrCode::SYSTEM_BUSY)),
+            Progress::Failed(Some(ErrCode::wecom(40029))),
         ] {
             attempt.progress = progress;
             assert_eq!(decode(&encode(&attempt)), Some(attempt.clone()));

@@ -18,13 +18,14 @@ use super::{
     sign_in::{self, Proof},
     start::{self, Hint, SEALED_TARGET, login_url},
     state::State,
-    ticket,
+    ticket, wecom,
 };
 use crate::{
     clock::Timestamp,
+    keeper::KeeperError,
     secret::Code,
     session::{OneUse, Session, SessionId, StoreError},
-    wechat::{AppId, ErrCode, Error, Kind, Reaction, Scope},
+    wechat::{AccountKind, AppId, ErrCode, Error, Kind, Reaction, Scope},
 };
 
 /// How long twins of a callback share its outcome.
@@ -91,6 +92,10 @@ enum Outcome {
     /// The code was exchanged before, by somebody who is not here any more.
     Used,
     Refused(Error),
+    /// WeCom says that it is nobody of the corp.
+    NotAMember,
+    /// WeChat could not be asked.
+    Unasked,
     StoreDown(StoreError),
     /// The task that did the exchange is gone.
     Lost,
@@ -104,7 +109,7 @@ impl Outcome {
             Self::Snapshot => gate.saw(Event::Snapshot),
             Self::Refused(error) => gate.saw(Event::failed(error)),
             // Each request that is answered with 503 tells of the store.
-            Self::StoreDown(_) | Self::Used | Self::Lost => {}
+            Self::StoreDown(_) | Self::Unasked | Self::NotAMember | Self::Used | Self::Lost => {}
         }
     }
 }
@@ -123,7 +128,7 @@ impl Outcome {
             }
             Self::Snapshot => Some(vec![SNAPSHOT]),
             // Why, is told to the browser that came first. Its twins start again as it does.
-            Self::Refused(_) | Self::Used => Some(vec![NOTHING]),
+            Self::Refused(_) | Self::NotAMember | Self::Unasked | Self::Used => Some(vec![NOTHING]),
             Self::StoreDown(_) | Self::Lost => None,
         }
     }
@@ -206,6 +211,14 @@ pub(crate) async fn answer(
         Outcome::Snapshot => {
             let retry = login_url(gate, came.attempt.scope, &came.target, Hint::Again);
             Reply::page(Page::Snapshot { retry }).with_cookie(attempts.forget(&came.attempt))
+        }
+        Outcome::NotAMember => {
+            let retry = login_url(gate, came.attempt.scope, &came.target, Hint::Again);
+            Reply::page(Page::NotAMember { retry }).with_cookie(attempts.forget(&came.attempt))
+        }
+        Outcome::Unasked => {
+            let retry = login_url(gate, came.attempt.scope, &came.target, Hint::Again);
+            Reply::page(Page::WechatDown { retry })
         }
         Outcome::StoreDown(error) => gate.store_down(&error),
         Outcome::Lost => Reply::page(Page::Broken),
@@ -296,6 +309,18 @@ async fn land(
 
 async fn exchange(gate: &Gate, code: &Code, replaces: Option<SessionId>) -> Outcome {
     let appid = gate.account().appid();
+    if gate.account().kind() == AccountKind::Wecom {
+        return match wecom::exchange(gate, code).await {
+            Ok(Some(proof)) => sign_in(gate, proof, replaces).await,
+            Ok(None) => Outcome::NotAMember,
+            Err(KeeperError::Store(error)) => Outcome::StoreDown(error),
+            Err(KeeperError::Wechat(error)) => Outcome::Refused(error),
+            Err(error) => {
+                tracing::warn!(%error, "wecom cannot be asked who came back");
+                Outcome::Unasked
+            }
+        };
+    }
     let grant = match gate.client().exchange(gate.account(), code).await {
         Ok(grant) => grant,
         Err(error) => return Outcome::Refused(error),
@@ -312,9 +337,11 @@ async fn exchange(gate: &Gate, code: &Code, replaces: Option<SessionId>) -> Outc
     } else {
         None
     };
-    let now = gate.now();
-    let proof = Proof::new(appid, grant, user, now);
-    match sign_in::sign_in(gate.store(), proof, replaces, now).await {
+    sign_in(gate, Proof::new(appid, grant, user, gate.now()), replaces).await
+}
+
+async fn sign_in(gate: &Gate, proof: Proof, replaces: Option<SessionId>) -> Outcome {
+    match sign_in::sign_in(gate.store(), proof, replaces, gate.now()).await {
         Ok(session) => Outcome::SignedIn(session),
         Err(error) => Outcome::StoreDown(error),
     }
@@ -408,7 +435,9 @@ impl Came<'_> {
 
 /// Whether the code was simply used or too old, as it is when somebody comes back to an old address.
 fn is_stale(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Refused(ErrCode::INVALID_CODE | ErrCode::CODE_BEEN_USED, _))
+    const AT_WECOM: ErrCode = ErrCode::wecom(ErrCode::INVALID_CODE.number());
+    let Kind::Refused(code, _) = error.kind() else { return false };
+    [ErrCode::INVALID_CODE, ErrCode::CODE_BEEN_USED, AT_WECOM].contains(code)
 }
 
 fn satisfies(session: &Session, scope: Scope) -> bool {

@@ -68,6 +68,8 @@ pub struct Facts<'a> {
     pub session: Option<Known>,
     /// Whether the user of that session is among those who may come in.
     pub is_admitted: bool,
+    /// Whether that user follows the account, where that is known.
+    pub follows: Option<bool>,
     /// Who has asked.
     pub asker: Asker,
     /// Whether the request names its session in a header, as clients do that keep no cookies and walk no redirects.
@@ -90,8 +92,10 @@ pub enum Asker {
 pub struct Site<'a> {
     /// The address that browsers know.
     pub public_url: &'a Origin,
-    /// Whether any browser can sign in, not WeChat's alone.
-    pub any_browser: bool,
+    /// The most that any browser can be asked for, not WeChat's alone. None where only WeChat's can sign in.
+    pub any_browser: Option<Scope>,
+    /// Whether people sign in inside WeCom.
+    pub is_wecom: bool,
     /// What other browsers are offered where the path does not say.
     pub outside: Outside,
     /// Other origins whose scripts may read what we tell scripts.
@@ -115,6 +119,10 @@ pub enum Decision {
     Preflight,
     /// Refuse a user who is signed in, and not among those who may come in.
     NotAdmitted,
+    /// Find out whether the user follows the account, and decide again.
+    LookWhoFollows,
+    /// Show a user how to follow the account.
+    Follow,
     /// Send the browser to the public URL first: under another host its cookies would be lost.
     GoHome(Scope),
     /// Offer a browser that is not WeChat's what there is for it.
@@ -159,8 +167,13 @@ pub fn decide(facts: &Facts<'_>, demand: &Demand) -> Decision {
     };
     match missing {
         Some(scope) => refuse(facts, demand, scope),
-        None if facts.is_admitted => Decision::Pass,
-        None => Decision::NotAdmitted,
+        None if !facts.is_admitted => Decision::NotAdmitted,
+        None if !demand.is_for_followers() => Decision::Pass,
+        None => match facts.follows {
+            Some(true) => Decision::Pass,
+            Some(false) => Decision::Follow,
+            None => Decision::LookWhoFollows,
+        },
     }
 }
 
@@ -177,7 +190,10 @@ fn refuse(facts: &Facts<'_>, demand: &Demand, scope: Scope) -> Decision {
     if demand.keeps_fragment() {
         return Decision::KeepFragment(scope);
     }
-    match start(facts, scope, demand.outside()) {
+    let outside = demand.outside().or(Some(facts.site.outside));
+    // Who comes by the website does not come with the login's own account.
+    let leads_back = demand.is_for_own_account() && outside == Some(Outside::Website);
+    match start(facts, scope, if leads_back { Some(Outside::Help) } else { outside }) {
         // Its button leads to the public URL, so the page itself may stand anywhere.
         Decision::Authorize(Scope::Userinfo) | Decision::GoHome(Scope::Userinfo) => {
             Decision::AskFirst
@@ -189,8 +205,9 @@ fn refuse(facts: &Facts<'_>, demand: &Demand, scope: Scope) -> Decision {
 /// How a browser's sign-in starts.
 pub(crate) fn start(facts: &Facts<'_>, scope: Scope, outside: Option<Outside>) -> Decision {
     let outside = outside.unwrap_or(facts.site.outside);
-    let goes_on = facts.site.any_browser && outside == Outside::Help;
-    if !goes_on && !is_wechat(facts.headers) {
+    let any_browser = facts.site.any_browser.is_some_and(|most| scope <= most);
+    let goes_on = any_browser && outside == Outside::Help;
+    if !goes_on && !is_inside(facts.headers, facts.site.is_wecom) {
         return Decision::NotInWeChat(scope, outside);
     }
     if !facts.host.is_some_and(|host| facts.site.public_url.is_named_by(host)) {
@@ -274,15 +291,19 @@ fn memchr(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// Whether the browser says that it is WeChat's own. A hint for the right page, never a proof.
-pub(crate) fn is_wechat(headers: &HeaderMap) -> bool {
-    let says = |mark: &[u8]| {
-        headers.get(header::USER_AGENT).is_some_and(|agent| {
-            agent.as_bytes().windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark))
-        })
-    };
-    // WeCom says "MicroMessenger" too, and cannot sign in with WeChat.
-    says(b"micromessenger") && !says(b"wxwork")
+/// Whether the browser says that it is the one in which people sign in: WeChat's own, or WeCom's. A hint for the right
+/// page, never a proof.
+pub(crate) fn is_inside(headers: &HeaderMap, is_wecom: bool) -> bool {
+    let says = |mark| agent_says(headers, mark);
+    // WeCom says "MicroMessenger" too, and cannot sign in with WeChat. WeChat can with WeCom.
+    says(b"micromessenger") && (is_wecom || !says(b"wxwork"))
+}
+
+/// Whether the browser's name for itself has these letters in it, large or small.
+pub(crate) fn agent_says(headers: &HeaderMap, mark: &[u8]) -> bool {
+    headers.get(header::USER_AGENT).is_some_and(|agent| {
+        agent.as_bytes().windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark))
+    })
 }
 
 /// Whether our own page has sent the request. A browser says so in one of two headers; without both, nobody knows.
@@ -294,297 +315,4 @@ pub(crate) fn is_same_origin(headers: &HeaderMap, public_url: &Origin) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WECHAT: &str =
-        "Mozilla/5.0 (iPhone) Mobile/15E148 MicroMessenger/8.0.31(0x18001f2f) NetType/WIFI";
-
-    struct Case {
-        endpoint: Option<Endpoint>,
-        method: Method,
-        headers: HeaderMap,
-        host: &'static str,
-        session: Option<Known>,
-        is_admitted: bool,
-        asker: Asker,
-        has_token: bool,
-    }
-
-    impl Case {
-        fn page() -> Self {
-            Self {
-                endpoint: None,
-                method: Method::GET,
-                headers: HeaderMap::new(),
-                host: "h5.example.com",
-                session: None,
-                is_admitted: true,
-                asker: Asker::Visitor,
-                has_token: false,
-            }
-            .with("user-agent", WECHAT)
-        }
-
-        fn endpoint(endpoint: Endpoint) -> Self {
-            Self { endpoint: Some(endpoint), ..Self::page() }
-        }
-
-        fn with(mut self, name: &'static str, value: &str) -> Self {
-            self.headers.insert(name, value.parse().unwrap());
-            self
-        }
-
-        fn method(self, method: Method) -> Self {
-            Self { method, ..self }
-        }
-
-        fn decide(&self, login: Login) -> Decision {
-            self.decide_for(&login.into())
-        }
-
-        fn decide_for(&self, demand: &Demand) -> Decision {
-            let public_url = Origin::parse("https://h5.example.com").unwrap();
-            let cors_origins = &[Origin::parse("https://app.example.com").unwrap()];
-            let outside = Outside::Help;
-            let site = Site { public_url: &public_url, any_browser: false, outside, cors_origins };
-            let facts = Facts {
-                endpoint: self.endpoint,
-                method: &self.method,
-                headers: &self.headers,
-                host: Some(self.host),
-                session: self.session,
-                is_admitted: self.is_admitted,
-                asker: self.asker,
-                has_token: self.has_token,
-                site,
-            };
-            decide(&facts, demand)
-        }
-    }
-
-    #[test]
-    fn each_policy_lets_in_whom_it_should() {
-        use Decision::{AskFirst, Authorize, Pass};
-        for (session, login, decision) in [
-            (None, Login::Off, Pass),
-            (None, Login::Optional, Pass),
-            (None, Login::Base, Authorize(Scope::Base)),
-            (None, Login::Userinfo, AskFirst),
-            (Some(Known::Openid), Login::Optional, Pass),
-            (Some(Known::Openid), Login::Base, Pass),
-            (Some(Known::Openid), Login::Userinfo, AskFirst),
-            (Some(Known::Profile), Login::Base, Pass),
-            (Some(Known::Profile), Login::Userinfo, Pass),
-        ] {
-            let case = Case { session, ..Case::page() };
-            assert_eq!(case.decide(login), decision, "{session:?} {login:?}");
-        }
-    }
-
-    #[test]
-    fn only_a_navigation_is_redirected() {
-        let script = Decision::Unauthorized(Scope::Base);
-        let page = Decision::Authorize(Scope::Base);
-        for (name, value, decision) in [
-            ("accept", "*/*", page),
-            ("accept", "text/html,application/xhtml+xml", page),
-            ("accept", "application/json", script),
-            ("sec-fetch-mode", "navigate", page),
-            ("sec-fetch-mode", "cors", script),
-            ("sec-fetch-mode", "no-cors", script),
-            ("sec-fetch-mode", "websocket", script),
-            ("x-requested-with", "XMLHttpRequest", script),
-            ("x-requested-with", "com.tencent.mm", page),
-            ("upgrade", "websocket", script),
-        ] {
-            assert_eq!(
-                Case::page().with(name, value).decide(Login::Base),
-                decision,
-                "{name}: {value}"
-            );
-        }
-        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS] {
-            assert_eq!(Case::page().method(method).decide(Login::Base), script);
-        }
-        assert_eq!(Case::page().method(Method::HEAD).decide(Login::Base), page);
-        let fetch = Case::page().with("sec-fetch-mode", "cors").with("accept", "text/html");
-        assert_eq!(fetch.decide(Login::Base), script);
-    }
-
-    #[test]
-    fn c24_no_header_lets_a_request_in_without_a_session() {
-        for (name, value) in [
-            ("user-agent", "GoogleHC/1.0"),
-            ("user-agent", "kube-probe/1.29"),
-            ("x-wechat-openid", "o1"),
-            ("x-forwarded-user", "admin"),
-            ("x-forwarded-uri", "/public"),
-            ("x-original-url", "/public"),
-            ("authorization", "Bearer x"),
-            ("sec-fetch-site", "same-origin"),
-            ("origin", "https://h5.example.com"),
-            ("host", "localhost"),
-        ] {
-            for login in [Login::Base, Login::Userinfo] {
-                let decision = Case::page().with(name, value).decide(login);
-                assert_ne!(decision, Decision::Pass, "{name}: {value}");
-            }
-        }
-    }
-
-    #[test]
-    fn w15_a_browser_outside_wechat_gets_a_page_that_helps() {
-        for agent in
-            ["Mozilla/5.0 (Windows NT 10.0) Chrome/140", "wxwork/4.1.30 MicroMessenger/7.0.1", ""]
-        {
-            let case = Case::page().with("user-agent", agent);
-            for (login, scope) in [(Login::Base, Scope::Base), (Login::Userinfo, Scope::Userinfo)] {
-                let offered = Decision::NotInWeChat(scope, Outside::Help);
-                assert_eq!(case.decide(login), offered, "{agent}");
-                for outside in [Outside::Scan, Outside::Website] {
-                    let demand = Demand::from(login).outside_wechat(outside);
-                    let offered = Decision::NotInWeChat(scope, outside);
-                    assert_eq!(case.decide_for(&demand), offered, "{agent}");
-                }
-            }
-        }
-        let demand = Demand::from(Login::Base).outside_wechat(Outside::Scan);
-        assert_eq!(Case::page().decide_for(&demand), Decision::Authorize(Scope::Base));
-        let old = Case::page().with("user-agent", "… micromessenger/6.0");
-        assert_eq!(old.decide(Login::Base), Decision::Authorize(Scope::Base));
-    }
-
-    #[test]
-    fn c29_who_is_not_listed_is_refused_though_signed_in() {
-        for known in [Known::Openid, Known::Profile] {
-            let listed = Case { session: Some(known), ..Case::page() };
-            assert_eq!(listed.decide(Login::Base), Decision::Pass);
-            let other = Case { is_admitted: false, ..listed };
-            assert_eq!(other.decide(Login::Base), Decision::NotAdmitted);
-        }
-    }
-
-    #[test]
-    fn a_front_proxy_hears_yes_or_no() {
-        let asked = || Case { asker: Asker::FrontProxy, ..Case::page() };
-        let signed_in = || Case { session: Some(Known::Openid), ..asked() };
-        assert_eq!(signed_in().decide(Login::Base), Decision::Pass);
-        assert_eq!(asked().decide(Login::Off), Decision::Pass);
-        assert_eq!(asked().decide(Login::Base), Decision::Unauthorized(Scope::Base));
-        let more = signed_in().decide(Login::Userinfo);
-        assert_eq!(more, Decision::Unauthorized(Scope::Userinfo));
-        let endpoints = [
-            Endpoint::Login,
-            Endpoint::Callback,
-            Endpoint::Me,
-            Endpoint::Messages,
-            Endpoint::Unknown,
-        ];
-        for endpoint in endpoints {
-            let case = Case { endpoint: Some(endpoint), ..signed_in() };
-            assert_eq!(case.decide(Login::Off), Decision::NotForProxies, "{endpoint:?}");
-        }
-    }
-
-    #[test]
-    fn a_fragment_is_saved_only_where_that_is_asked_for() {
-        let demand = Demand::from(Login::Base).keep_fragment(true);
-        assert_eq!(Case::page().decide_for(&demand), Decision::KeepFragment(Scope::Base));
-        let script = Case::page().with("sec-fetch-mode", "cors").decide_for(&demand);
-        assert_eq!(script, Decision::Unauthorized(Scope::Base));
-        let signed_in = Case { session: Some(Known::Openid), ..Case::page() };
-        assert_eq!(signed_in.decide_for(&demand), Decision::Pass);
-        assert_eq!(Case::page().decide(Login::Base), Decision::Authorize(Scope::Base));
-    }
-
-    #[test]
-    fn a_preflight_is_answered_for_listed_origins_only() {
-        let preflight = |origin| {
-            Case::page()
-                .method(Method::OPTIONS)
-                .with("origin", origin)
-                .with("access-control-request-method", "POST")
-                .decide(Login::Base)
-        };
-        assert_eq!(preflight("https://app.example.com"), Decision::Preflight);
-        for other in ["https://evil.example", "https://xapp.example.com", "null"] {
-            assert_eq!(preflight(other), Decision::Unauthorized(Scope::Base), "{other}");
-        }
-    }
-
-    #[test]
-    fn another_host_is_sent_home_before_anything_starts() {
-        let case = Case { host: "10.0.0.1", ..Case::page() };
-        assert_eq!(case.decide(Login::Base), Decision::GoHome(Scope::Base));
-        assert_eq!(case.decide(Login::Userinfo), Decision::AskFirst);
-        assert_eq!(
-            Case { session: Some(Known::Openid), ..case }.decide(Login::Base),
-            Decision::Pass
-        );
-    }
-
-    #[test]
-    fn only_our_own_page_can_sign_somebody_out() {
-        let post = || Case::endpoint(Endpoint::Logout).method(Method::POST);
-        let own = "https://h5.example.com";
-        assert_eq!(post().with("origin", own).decide(Login::Off), Decision::Logout);
-        assert_eq!(
-            post().with("sec-fetch-site", "same-origin").decide(Login::Off),
-            Decision::Logout
-        );
-        for (name, value) in [
-            ("origin", "https://evil.example"),
-            ("origin", "null"),
-            ("origin", "http://h5.example.com"),
-            ("sec-fetch-site", "cross-site"),
-            ("sec-fetch-site", "same-site"),
-            ("sec-fetch-site", "none"),
-        ] {
-            assert_eq!(
-                post().with(name, value).decide(Login::Off),
-                Decision::ForeignLogout,
-                "{value}"
-            );
-        }
-        assert_eq!(post().decide(Login::Off), Decision::ForeignLogout);
-        let lying = post().with("origin", own).with("sec-fetch-site", "cross-site");
-        assert_eq!(lying.decide(Login::Off), Decision::ForeignLogout);
-        assert_eq!(Case::endpoint(Endpoint::Logout).decide(Login::Off), Decision::AskLogout);
-    }
-
-    #[test]
-    fn a_client_with_a_token_is_told_and_never_sent_anywhere() {
-        let asked = Case { has_token: true, ..Case::page() };
-        assert_eq!(asked.decide(Login::Base), Decision::Unauthorized(Scope::Base));
-        let known = Case { session: Some(Known::Openid), ..asked };
-        assert_eq!(known.decide(Login::Base), Decision::Pass);
-        let logout = Case::endpoint(Endpoint::Logout).method(Method::POST);
-        assert_eq!(Case { has_token: true, ..logout }.decide(Login::Off), Decision::Logout);
-        let page = "https://servicewechat.com/wx0123456789abcdef/0/page-frame.html";
-        let mini_program = Case::page().with("referer", page).with("accept", "*/*");
-        assert_eq!(mini_program.decide(Login::Base), Decision::Unauthorized(Scope::Base));
-    }
-
-    #[test]
-    fn endpoints_know_their_names_and_methods() {
-        assert_eq!(Endpoint::named_by("/_wx/callback"), Some(Endpoint::Callback));
-        assert_eq!(Endpoint::named_by("/_wx"), Some(Endpoint::Unknown));
-        assert_eq!(Endpoint::named_by("/_wx/callback/"), Some(Endpoint::Unknown));
-        assert_eq!(Endpoint::named_by("/_wxx/callback"), None);
-        assert_eq!(Endpoint::named_by("/a/_wx/callback"), None);
-        for (endpoint, decision) in [
-            (Endpoint::Login, Decision::Login),
-            (Endpoint::Callback, Decision::Callback),
-            (Endpoint::Me, Decision::Me),
-            (Endpoint::Accept, Decision::Accept),
-            (Endpoint::Script, Decision::Script),
-            (Endpoint::Unknown, Decision::NotFound),
-        ] {
-            assert_eq!(Case::endpoint(endpoint).decide(Login::Base), decision);
-            let post = Case::endpoint(endpoint).method(Method::POST).decide(Login::Base);
-            let refused = matches!(post, Decision::MethodNotAllowed | Decision::NotFound);
-            assert!(refused, "{endpoint:?}");
-        }
-    }
-}
+mod tests;

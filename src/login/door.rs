@@ -5,10 +5,16 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use http::request::Parts;
 
+use super::{
+    PREFIX, gate::Gate, identity::WechatUser, request::full_uri, respond::Reply,
+    return_to::ReturnTo,
+};
 #[cfg(feature = "doors")]
 use super::{attempt::Start, start};
-use super::{gate::Gate, identity::WechatUser, respond::Reply, return_to::ReturnTo};
-use crate::wechat::Scope;
+use crate::{
+    session::token,
+    wechat::{AppId, Scope},
+};
 
 /// One of the `doors`, to be built into a login with [`WechatLoginLayer::door`](super::WechatLoginLayer::door).
 #[derive(Clone, Debug)]
@@ -20,8 +26,18 @@ pub(crate) trait Doorway: fmt::Debug + Send + Sync + 'static {
     /// Whether it is at this address: a path without our prefix, such as `/jssdk`.
     fn is_at(&self, path: &str) -> bool;
 
+    /// Whether sessions of this account are good in a login with this door.
+    fn vouches_for(&self, _: &AppId) -> bool {
+        false
+    }
+
     /// Answers a request for one of its addresses.
     async fn answer(&self, gate: &Gate, call: Call<'_>) -> Reply;
+
+    /// Whether it offers such a browser anything.
+    fn has_offer(&self) -> bool {
+        false
+    }
 
     /// What a browser gets that is not WeChat's and needs a sign-in. None where this door is no way in for it.
     fn offer(&self, _: &Gate, _: &Parts, _: Scope, _: &ReturnTo) -> Option<Reply> {
@@ -37,6 +53,24 @@ pub(crate) struct Call<'a> {
     pub(crate) body: Vec<u8>,
     /// Who has sent it.
     pub(crate) user: Option<WechatUser>,
+}
+
+impl Call<'_> {
+    /// Which of the addresses it is for: the path without our prefix.
+    pub(crate) fn path(&self) -> &str {
+        let path = full_uri(self.head).path();
+        path.strip_prefix(PREFIX).unwrap_or(path)
+    }
+
+    /// What the address says behind its `?`.
+    pub(crate) fn query(&self) -> &str {
+        full_uri(self.head).query().unwrap_or_default()
+    }
+
+    /// Who has sent it, where that was said with a token. No other site can have sent it then.
+    pub(crate) fn by_token(&self) -> Option<&WechatUser> {
+        self.user.as_ref().filter(|_| token::is_in(&self.head.headers))
+    }
 }
 
 impl Door {

@@ -1,4 +1,7 @@
-//! The login of one site: what it is made of, and how a request is judged by it.
+//! The login of one site: how a request is judged by it.
+
+mod accounts;
+mod doors;
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,85 +9,37 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
-use tokio::runtime::Handle;
 
 use super::{
     attempt::{Attempts, Start},
     callback::{self, Flights, Way},
     decision::{self, Asker, Decision, Endpoint, Facts, Site},
-    door::{Call, Door, Doorway},
+    follower,
     identity::WechatUser,
     log_out,
     me::Me,
     messages,
-    observe::{Event, Observer},
-    pages::{Page, Pages},
-    policy::{Demand, Login, Outside, Policy},
+    observe::Event,
+    pages::Page,
+    parameters::Parameters,
+    policy::{Demand, Login, Policy},
     refresh,
-    request::{Unread, canonicalise, full_uri, host, parameter, read_small_body},
+    request::{canonicalise, full_uri, host},
     respond::{Look, Reply, share_with},
-    return_to::ReturnTo,
     start,
     ticket::SignInSite,
 };
 use crate::{
     clock::{Clock, Timestamp},
+    keeper::{Keeper, ServerTokens},
     origin::Origin,
-    session::{
-        KeyRing, Lookup, Session, SessionId, Store, StoreError, Subject,
-        cookie::{self, Cookies},
-        token,
-    },
+    session::{KeyRing, Lookup, Session, SessionId, Store, StoreError, cookie::Cookies, token},
     wechat::{Account, AccountKind, AppId, Client, Lang, Scope},
 };
-
-/// What stands for the website application of a login where an address names an account. No configuration can call an
-/// account so.
-const WEBSITE: &str = "~";
 
 /// The login of one site with one account. Clones are the same login.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<Parameters>);
-
-/// What a login is made of. The layer is the builder of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Parameters {
-    pub(crate) account: Account,
-    pub(crate) public_url: Origin,
-    pub(crate) policy: Policy,
-    pub(crate) client: Client,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) keys: KeyRing,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) pages: Arc<dyn Pages>,
-    pub(crate) lang: Lang,
-    pub(crate) profile_life: Duration,
-    pub(crate) runtime: Option<Handle>,
-    pub(crate) flights: Flights,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
-    /// The name of the account in addresses, and the session cookie of its own that it then has.
-    pub(crate) account_name: Option<Box<str>>,
-    pub(crate) session_name: Box<str>,
-    pub(crate) cors_origins: Vec<Origin>,
-    pub(crate) sign_in_at: Option<SignInSite>,
-    pub(crate) partners: Vec<Origin>,
-    pub(crate) subject: Subject,
-    /// Accounts whose sessions are good here beside the account's own.
-    pub(crate) companions: Vec<AppId>,
-    /// The website application that signs people in who are not in WeChat.
-    pub(crate) website: Option<Account>,
-    /// What is offered to browsers outside WeChat where a path does not say.
-    pub(crate) outside: Outside,
-    pub(crate) doors: Vec<Door>,
-}
-
-impl Parameters {
-    /// What the session cookie has to be called.
-    pub(crate) fn name_session(&mut self) {
-        let other = self.account_name.as_ref().map(|_| self.account.appid());
-        self.session_name = cookie::session_name(self.public_url.is_secure(), other).into();
-    }
-}
 
 /// The verdict on a request.
 #[derive(Debug)]
@@ -128,6 +83,7 @@ enum Wait {
     Callback(Way, Option<Arc<Session>>),
     Logout(Option<Arc<Session>>),
     Message,
+    Follower(Arc<Session>, Demand, Asker),
     Door(Option<WechatUser>),
 }
 
@@ -251,33 +207,42 @@ impl Gate {
     }
 
     async fn attend_to<B: Body>(&self, pending: Pending, head: &Parts, body: B) -> Attended<B> {
-        let wait = match pending.0 {
-            Wait::Load(id, demand, asker) => match self.0.store.load(id).await {
-                Ok(session) => match self.judge(head, &demand, asker, self.looked(session)) {
-                    Standing::Pass(visitor) => return Attended::Pass(visitor, body),
-                    Standing::Reply(reply) => return Attended::Answer(self.respond(reply, head)),
-                    Standing::Wait(wait) => wait,
+        let mut wait = pending.0;
+        let reply = loop {
+            let standing = match wait {
+                Wait::Load(id, demand, asker) => match self.0.store.load(id).await {
+                    Ok(session) => self.judge(head, &demand, asker, self.looked(session)),
+                    Err(error) => break self.cannot_look(&error, head),
                 },
-                Err(error) => {
-                    let reply = self.store_down(&error);
-                    let asks_who_it_is =
-                        Endpoint::named_by(full_uri(head).path()) == Some(Endpoint::Me);
-                    let reply = if asks_who_it_is { reply.for_programs() } else { reply };
-                    return Attended::Answer(self.respond(reply, head));
+                Wait::Follower(session, demand, asker) => {
+                    match follower::follows(self, head, &session).await {
+                        Ok(follows) => {
+                            self.judge_knowing(head, &demand, asker, Some(session), Some(follows))
+                        }
+                        Err(reply) => break reply,
+                    }
                 }
-            },
-            wait => wait,
-        };
-        let reply = match wait {
-            Wait::Callback(way, session) => {
-                callback::answer(self, head, way, session.as_ref()).await
+                Wait::Callback(way, session) => {
+                    break callback::answer(self, head, way, session.as_ref()).await;
+                }
+                Wait::Logout(session) => break log_out::finish(self, head, body, session).await,
+                Wait::Message => break messages::answer(self, head, body).await,
+                Wait::Door(user) => break self.open_door(head, body, user).await,
+            };
+            match standing {
+                Standing::Pass(visitor) => return Attended::Pass(visitor, body),
+                Standing::Reply(reply) => break reply,
+                Standing::Wait(next) => wait = next,
             }
-            Wait::Logout(session) => log_out::finish(self, head, body, session).await,
-            Wait::Message => messages::answer(self, head, body).await,
-            Wait::Door(user) => self.open_door(head, body, user).await,
-            Wait::Load(..) => Reply::page(Page::Broken), // A loaded session is never loaded again.
         };
         Attended::Answer(self.respond(reply, head))
+    }
+
+    /// The answer to a request whose session cannot be looked up.
+    fn cannot_look(&self, error: &StoreError, head: &Parts) -> Reply {
+        let reply = self.store_down(error);
+        let asks_who_it_is = Endpoint::named_by(full_uri(head).path()) == Some(Endpoint::Me);
+        if asks_who_it_is { reply.for_programs() } else { reply }
     }
 
     /// How pages look here.
@@ -297,8 +262,26 @@ impl Gate {
         asker: Asker,
         session: Option<Arc<Session>>,
     ) -> Standing {
+        self.judge_knowing(head, demand, asker, session, None)
+    }
+
+    /// The same where it has been found out whether the user follows the account.
+    fn judge_knowing(
+        &self,
+        head: &Parts,
+        demand: &Demand,
+        asker: Asker,
+        session: Option<Arc<Session>>,
+        follows: Option<bool>,
+    ) -> Standing {
         let uri = full_uri(head);
-        let is_ours = |session: &Arc<Session>| self.accepts(&session.user().key().appid);
+        let has_token = token::is_in(&head.headers);
+        let is_own = |appid: &AppId| *self.0.account.appid() == *appid;
+        let is_ours = |session: &Arc<Session>| {
+            let appid = &session.user().key().appid;
+            // A browser can be sent to sign in with the other account. A client with a token has no other.
+            is_own(appid) || (self.accepts(appid) && (has_token || !demand.is_for_own_account()))
+        };
         let user = session.filter(is_ours).map(|session| self.user(session));
         let facts = Facts {
             endpoint: Endpoint::named_by(uri.path()),
@@ -306,9 +289,15 @@ impl Gate {
             headers: &head.headers,
             host: host(head),
             session: user.as_ref().map(WechatUser::known),
-            is_admitted: user.as_ref().is_none_or(|user| demand.admits(user)),
+            is_admitted: user.as_ref().is_none_or(|user| {
+                demand.admits(user) && (!demand.is_for_own_account() || is_own(user.appid()))
+            }),
+            follows: follows.or_else(|| {
+                let user = user.as_ref().filter(|_| demand.is_for_followers())?;
+                self.keeper().followers.peek(user.session().user().key())
+            }),
             asker,
-            has_token: token::is_in(&head.headers),
+            has_token,
             site: self.site(),
         };
         let session = || user.as_ref().map(|user| user.session().clone());
@@ -342,6 +331,13 @@ impl Gate {
             }
             Decision::Preflight => Reply::preflight(&head.headers),
             Decision::NotAdmitted => Reply::page(Page::NotAdmitted { logout: log_out::page(self) }),
+            Decision::LookWhoFollows => match session() {
+                Some(session) => {
+                    return Standing::Wait(Wait::Follower(session, demand.clone(), asker));
+                }
+                None => Reply::page(Page::Broken), // Nobody asks whether nobody follows.
+            },
+            Decision::Follow => follower::ask_to_follow(self, &here()),
             Decision::Login => start::log_in(self, head, &facts, session().as_deref()),
             Decision::Me => match &user {
                 Some(user) => Reply::json(StatusCode::OK, &Me::of(user)),
@@ -362,29 +358,6 @@ impl Gate {
             Decision::MethodNotAllowed => Reply::page(Page::MethodNotAllowed),
         };
         Standing::Reply(reply)
-    }
-
-    /// The door that is at a path.
-    fn door(&self, path: &str) -> Option<&dyn Doorway> {
-        let path = path.strip_prefix(super::PREFIX)?;
-        self.0.doors.iter().map(Door::way).find(|door| door.is_at(path))
-    }
-
-    /// What the doors offer a browser that is not WeChat's.
-    pub(crate) fn offer(&self, head: &Parts, scope: Scope, target: &ReturnTo) -> Option<Reply> {
-        self.0.doors.iter().find_map(|door| door.way().offer(self, head, scope, target))
-    }
-
-    async fn open_door<B: Body>(&self, head: &Parts, body: B, user: Option<WechatUser>) -> Reply {
-        let Some(door) = self.door(full_uri(head).path()) else {
-            return Reply::page(Page::NotFound);
-        };
-        let (status, word) = match read_small_body(head, body).await {
-            Ok(body) => return door.answer(self, Call { head, body, user }).await,
-            Err(Unread::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-            Err(Unread::CutOff) => (StatusCode::BAD_REQUEST, "incomplete_request"),
-        };
-        Reply::json(status, &serde_json::json!({ "error": word }))
     }
 
     fn respond(&self, reply: Reply, head: &Parts) -> Response<Full<Bytes>> {
@@ -412,11 +385,16 @@ impl Gate {
     }
 
     fn site(&self) -> Site<'_> {
-        let any_browser = self.0.account.kind() == AccountKind::Website
+        let kind = self.0.account.kind();
+        let every = kind == AccountKind::Website
             || self.0.sign_in_at.as_ref().is_some_and(|site| site.any_browser)
-            || self.0.client.endpoints().open().is_loopback();
+            || (self.0.client.endpoints().open().is_loopback() && kind != AccountKind::Wecom);
+        let is_wecom = kind == AccountKind::Wecom;
+        // WeCom's page for desktops tells who somebody is, and nothing more.
+        let silent = is_wecom && self.0.account.agentid().is_some();
+        let any_browser = every.then_some(Scope::Login).or(silent.then_some(Scope::Base));
         let Parameters { public_url, cors_origins, outside, .. } = &*self.0;
-        Site { public_url, any_browser, outside: *outside, cors_origins }
+        Site { public_url, any_browser, is_wecom, outside: *outside, cors_origins }
     }
 
     /// The session that a request names, by its token or else by its cookie.
@@ -433,42 +411,6 @@ impl Gate {
         WechatUser::new(session, self.0.subject)
     }
 
-    /// Whether sessions of an account are good here.
-    pub(crate) fn accepts(&self, appid: &AppId) -> bool {
-        *self.0.account.appid() == *appid
-            || self.0.companions.contains(appid)
-            || self.0.website.as_ref().is_some_and(|website| website.appid() == appid)
-    }
-
-    /// The same login with the website application, whose sessions are kept in the same cookie. Made anew for each sign-in.
-    pub(crate) fn website(&self) -> Option<Self> {
-        let website = self.0.website.clone()?;
-        let mut parameters = (*self.0).clone();
-        parameters.companions.push(self.0.account.appid().clone());
-        parameters.account = website;
-        parameters.website = None;
-        parameters.account_name = Some(WEBSITE.into());
-        parameters.outside = Outside::Help;
-        Some(Self::new(parameters))
-    }
-
-    /// This login with the account whose tokens a user has.
-    pub(crate) fn of_account(&self, appid: &AppId) -> Option<Self> {
-        if self.0.account.appid() == appid {
-            return Some(self.clone());
-        }
-        self.website().filter(|website| website.account().appid() == appid)
-    }
-
-    /// The login with the website application, where that is what an endpoint's address names.
-    fn spoken_of(&self, head: &Parts) -> Option<Self> {
-        self.0.website.as_ref()?;
-        let uri = full_uri(head);
-        Endpoint::named_by(uri.path())?;
-        let name = parameter(uri.query().unwrap_or_default(), start::ACCOUNT)?;
-        if name == WEBSITE { self.website() } else { None }
-    }
-
     pub(crate) fn cookies(&self) -> Cookies<'_> {
         Cookies::new(self.0.public_url.is_secure(), &self.0.session_name)
     }
@@ -479,6 +421,20 @@ impl Gate {
             Some(runtime) => runtime.spawn(work),
             None => tokio::spawn(work),
         };
+    }
+
+    /// Runs work that has to outlive the request, and waits for what comes of it. None where it broke.
+    #[cfg(feature = "doors")]
+    pub(crate) async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (sender, outcome) = tokio::sync::oneshot::channel();
+        self.spawn(async move {
+            // Nobody waits any more where this fails.
+            sender.send(work.await).ok();
+        });
+        outcome.await.ok()
     }
 
     /// Tells the observer, if there is one.
@@ -535,6 +491,18 @@ impl Gate {
 
     pub(crate) fn client(&self) -> &Client {
         &self.0.client
+    }
+
+    /// What the account has in common for all of its users.
+    pub(crate) fn keeper(&self) -> &Keeper {
+        let Parameters { keeper, client, store, clock, runtime, .. } = &*self.0;
+        keeper.get_or_init(|| {
+            let tokens = ServerTokens::new(client.clone(), store.clone(), clock.clone());
+            Keeper::new(match runtime {
+                Some(runtime) => tokens.on_runtime(runtime.clone()),
+                None => tokens,
+            })
+        })
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

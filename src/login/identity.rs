@@ -90,7 +90,7 @@ impl WechatUser {
     }
 
     /// What a page of the app may be told.
-    #[cfg(feature = "gateway")]
+    #[cfg(feature = "doors")]
     pub(crate) fn told(&self) -> impl serde::Serialize {
         super::me::Me::of(self)
     }

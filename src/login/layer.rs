@@ -8,9 +8,10 @@ use tower_layer::Layer;
 use super::{
     callback::Flights,
     door::Door,
-    gate::{Gate, Parameters},
+    gate::Gate,
     observe::Observer,
     pages::Pages,
+    parameters::Parameters,
     plain::PlainPages,
     policy::{Demand, Login, Outside, Policy},
     service::WechatLogin,
@@ -18,9 +19,10 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
+    keeper::{Followers, ServerTokens},
     origin::Origin,
     session::{KeyRing, Store, Subject},
-    wechat::{Account, AppId, Client, Endpoints, Lang, Scope},
+    wechat::{Account, Client, Endpoints, Lang, Scope},
 };
 
 /// Signs people in with WeChat. See the [module](super) for what it does and where to put it.
@@ -73,6 +75,7 @@ impl WechatLoginLayer {
             website: None,
             outside: Outside::default(),
             doors: Vec::new(),
+            keeper: Arc::default(),
         };
         parameters.name_session();
         Self { gate: Gate::new(parameters) }
@@ -106,6 +109,8 @@ impl WechatLoginLayer {
     /// Calls WeChat with this client, as for a simulator's addresses.
     pub fn client(mut self, client: Client) -> Self {
         self.gate.parameters().client = client;
+        // One that was made before knows the client before.
+        self.gate.parameters().keeper = Arc::default();
         self
     }
 
@@ -118,6 +123,7 @@ impl WechatLoginLayer {
     /// Takes the time from here. Default the machine's clock. Give the same one to the store.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.gate.parameters().clock = Arc::new(clock);
+        self.gate.parameters().keeper = Arc::default();
         self
     }
 
@@ -187,13 +193,6 @@ impl WechatLoginLayer {
         self
     }
 
-    /// Takes sessions of this account too, beside those of the login's own.
-    #[cfg(feature = "doors")]
-    pub(crate) fn companion(mut self, appid: AppId) -> Self {
-        self.gate.parameters().companions.push(appid);
-        self
-    }
-
     /// Opens another way in, or something else that pages may ask for. Default none.
     pub fn door(mut self, door: impl Into<Door>) -> Self {
         self.gate.parameters().doors.push(door.into());
@@ -210,6 +209,17 @@ impl WechatLoginLayer {
     pub fn observer(mut self, observer: impl Observer) -> Self {
         self.gate.parameters().observer = Some(Arc::new(observer));
         self
+    }
+
+    /// The account's own `access_token`, as this login keeps it: another keeper in the app would fetch another one. With a
+    /// store that several instances share, it is one for all of them.
+    pub fn server_tokens(&self) -> &ServerTokens {
+        &self.gate.keeper().tokens
+    }
+
+    /// Who follows the account, and what else WeChat tells of them.
+    pub fn followers(&self) -> &Followers {
+        &self.gate.keeper().followers
     }
 
     /// The login itself, for whoever judges requests without a tower service.
@@ -232,6 +242,18 @@ impl WechatLoginLayer {
     /// Signs people in through another site, with the account that it knows by some name.
     pub(crate) fn through(mut self, site: Option<SignInSite>) -> Self {
         self.gate.parameters().sign_in_at = site;
+        self
+    }
+
+    /// Takes sessions of this account too, beside those of the login's own.
+    pub(crate) fn companion(mut self, appid: crate::wechat::AppId) -> Self {
+        self.gate.parameters().companions.push(appid);
+        self
+    }
+
+    /// Uses this one, as others do.
+    pub(crate) fn keeper(mut self, keeper: crate::keeper::Keeper) -> Self {
+        self.gate.parameters().keeper = Arc::new(keeper.into());
         self
     }
 

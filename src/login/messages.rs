@@ -1,4 +1,5 @@
-//! `/_wx/messages`: where WeChat tells of users who take their authorization back, so that they are forgotten here too.
+//! `/_wx/messages`: where WeChat tells of users who take their authorization back, so that they are forgotten here too, and
+//! of those who begin or stop to follow the account.
 //!
 //! WeChat sends a message again until the answer is `success`, so that is said only once the user is forgotten, and saying
 //! it twice does no harm.
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     session::UserKey,
-    wechat::{BadMessage, Message, MessageKeys, OpenId, Stamp},
+    wechat::{BadMessage, MessageKeys, OpenId, Stamp},
 };
 
 /// How far WeChat's clock may be from ours. Nobody can send an older message again.
@@ -29,6 +30,10 @@ const FRESH: Duration = Duration::from_secs(10 * 60);
 const DONE: &str = "success";
 /// The user has taken an authorization back.
 const REVOKED: &str = "user_authorization_revoke";
+/// The user has begun to follow the account.
+const FOLLOWED: &str = "subscribe";
+/// The user has stopped following it.
+const UNFOLLOWED: &str = "unsubscribe";
 /// The user's WeChat account is no more.
 const CANCELLED: &str = "user_authorization_cancellation";
 
@@ -60,9 +65,14 @@ pub(super) async fn answer<B: Body>(gate: &Gate, head: &Parts, body: B) -> Reply
             None => refused(gate, refuse(StatusCode::BAD_REQUEST, "no_echostr")),
         };
     }
-    let user = match user_of(gate, keys, &signed, head, body).await {
-        Ok(Some(user)) => user,
-        Ok(None) => return Reply::text(DONE.to_owned()),
+    let user = match told(gate, keys, &signed, head, body).await {
+        Ok(Told::Forget(user)) => user,
+        Ok(Told::Follows(user)) => {
+            // Asked anew at the user's next request here. Other instances find out when what they know is old.
+            gate.keeper().followers.forget(&user);
+            return Reply::text(DONE.to_owned());
+        }
+        Ok(Told::Nothing) => return Reply::text(DONE.to_owned()),
         Err(refusal) => return refused(gate, refusal),
     };
     if let Err(error) = gate.store().remove_user(&user).await {
@@ -120,14 +130,22 @@ impl Signed {
     }
 }
 
-/// The user whom a message tells to forget. None where it is about something else.
-async fn user_of<B: Body>(
+/// What a message says that matters here.
+enum Told {
+    /// The user is to be forgotten.
+    Forget(UserKey),
+    /// The user has begun to follow the account, or has stopped.
+    Follows(UserKey),
+    Nothing,
+}
+
+async fn told<B: Body>(
     gate: &Gate,
     keys: &MessageKeys,
     signed: &Signed,
     head: &Parts,
     body: B,
-) -> Result<Option<UserKey>, Refusal> {
+) -> Result<Told, Refusal> {
     if !signed.is_fresh(gate.now()) {
         return Err(refuse(StatusCode::FORBIDDEN, "old_timestamp"));
     }
@@ -138,15 +156,15 @@ async fn user_of<B: Body>(
     let appid = gate.account().appid();
     let message = keys.read(appid, &body, signed.stamp(), signed.msg_signature.as_deref());
     let message = message.map_err(Refusal::Message)?;
-    if !tells_to_forget(&message) {
-        return Ok(None);
+    let event = message.field("Event").filter(|_| message.field("MsgType") == Some("event"));
+    let user = |name| {
+        let openid = message.field(name).and_then(|openid| OpenId::parse(openid).ok());
+        let openid = openid.ok_or(refuse(StatusCode::BAD_REQUEST, "no_openid"))?;
+        Ok(UserKey { appid: appid.clone(), openid })
+    };
+    match event {
+        Some(REVOKED | CANCELLED) => user("OpenID").map(Told::Forget),
+        Some(FOLLOWED | UNFOLLOWED) => user("FromUserName").map(Told::Follows),
+        _ => Ok(Told::Nothing),
     }
-    let openid = message.field("OpenID").and_then(|openid| OpenId::parse(openid).ok());
-    let openid = openid.ok_or(refuse(StatusCode::BAD_REQUEST, "no_openid"))?;
-    Ok(Some(UserKey { appid: appid.clone(), openid }))
-}
-
-fn tells_to_forget(message: &Message) -> bool {
-    message.field("MsgType") == Some("event")
-        && matches!(message.field("Event"), Some(REVOKED | CANCELLED))
 }

@@ -26,16 +26,34 @@
 //!
 //! # Single-page apps
 //!
-//! `<script src="/_wx/wx.js"></script>` gives a page three things:
+//! `<script src="/_wx/wx.js"></script>` gives a page four things:
 //!
 //! - `wxgate.user`: a promise of what `/_wx/me` tells, or of `null` where nobody is signed in;
 //! - `wxgate.login(scope)`: signs in, for `"base"` (the default) or `"userinfo"`, and comes back to this address with its
 //!   query and fragment. Ask for `"userinfo"` when somebody has tapped something, or WeChat shows a snapshot page;
 //! - `wxgate.fetch`: as `fetch`. Where the answer is 401 and the gateway's, the page leaves for a sign-in, once, however
-//!   many requests are under way; they stay unanswered, since the page is loaded anew. Any other 401 is handed on.
+//!   many requests are under way; they stay unanswered, since the page is loaded anew. Any other 401 is handed on;
+//! - `wxgate.jssdk()`: a promise of what `wx.config` wants for this page, where the login has the door for it.
 //!
 //! With `?account=NAME` the script speaks of that account of the site. Not as a module: it looks for its own address.
 //! Where the first answer to a page is to keep its fragment, see [`Demand::keep_fragment`].
+//!
+//! # Other ways in
+//!
+//! What is not WeChat's browser is [offered](WechatLoginLayer::outside_wechat) a page that says how to open the address there;
+//! or a sign-in with a [website application](WechatLoginLayer::website), into the same session. An account of WeCom signs
+//! members in, in WeCom and on desktops. A path can be for [followers only](Demand::followers_only).
+//!
+//! With the feature `doors`, [`WechatLoginLayer::door`] opens more, at addresses of their own:
+//!
+//! | door | what |
+//! | --- | --- |
+//! | `doors::Scan` | a code on a desktop that a phone scans; goes with [`Outside::Scan`] |
+//! | `doors::MiniProgram` | `/_wx/mini-program/login` and what mini-programs need beside it |
+//! | `doors::JsSdk` | `/_wx/jssdk`: signatures for pages that use WeChat's JS-SDK |
+//! | `doors::FollowCode` | the picture of the account's code for those who do not follow it yet |
+//!
+//! One person has another openid at each account; [`WechatLoginLayer::subject`] makes the unionid the one name.
 //!
 //! # The app's own session data
 //!
@@ -54,9 +72,12 @@ mod body;
 mod callback;
 mod client_addr;
 pub mod decision;
+// Doors alone look through it.
+#[cfg_attr(not(feature = "doors"), allow(dead_code))]
 mod door;
 #[cfg(feature = "axum")]
 mod extract;
+mod follower;
 mod future;
 mod gate;
 mod identity;
@@ -71,6 +92,7 @@ mod messages;
 mod observe;
 mod once;
 pub mod pages;
+mod parameters;
 mod path;
 mod pattern;
 mod plain;
@@ -86,6 +108,7 @@ mod state;
 mod ticket;
 #[cfg(feature = "doors")]
 mod vouch;
+mod wecom;
 mod words;
 
 pub use body::LoginBody;
@@ -105,13 +128,15 @@ pub use respond::Look;
 pub use service::WechatLogin;
 #[cfg(feature = "doors")]
 pub(crate) use {
-    attempt::SCAN,
-    decision::{Known, is_same_origin, is_wechat},
+    attempt::{LIFE as PENDING_LIFE, SCAN},
+    decision::{Known, agent_says, is_inside, is_same_origin},
     door::{Call, Doorway},
+    follower::CODE as FOLLOW_CODE,
     pages::{DoorPage, Page, Tongue},
     request::{full_uri, parameter, parameters},
     respond::Reply,
     return_to::ReturnTo,
+    sign_in::{Proof, carry_over, sign_in},
     vouch::Voucher,
 };
 #[cfg(feature = "gateway")]

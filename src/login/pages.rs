@@ -195,6 +195,9 @@ pub(crate) enum Page {
         error: Error,
         retry: String,
     },
+    WechatDown {
+        retry: String,
+    },
     StoreDown,
     Broken,
     AskLogout {
@@ -208,6 +211,14 @@ pub(crate) enum Page {
     },
     NotAdmitted {
         logout: String,
+    },
+    NotAMember {
+        retry: String,
+    },
+    Follow {
+        /// The picture of the account's code, where there is one.
+        code: Option<String>,
+        retry: String,
     },
     NotForProxies,
     // The gateway alone shows these two.
@@ -231,6 +242,8 @@ impl Page {
             | Self::Loop { .. }
             | Self::ForeignLogout { .. }
             | Self::NotAdmitted { .. }
+            | Self::NotAMember { .. }
+            | Self::Follow { .. }
             | Self::NotForProxies => StatusCode::FORBIDDEN,
             Self::Meaningless | Self::Malformed | Self::BadPath | Self::UnknownClient => {
                 StatusCode::BAD_REQUEST
@@ -241,7 +254,7 @@ impl Page {
                 Fault::User => StatusCode::FORBIDDEN,
                 Fault::Operator | Fault::Request => StatusCode::BAD_GATEWAY,
             },
-            Self::StoreDown => StatusCode::SERVICE_UNAVAILABLE,
+            Self::WechatDown { .. } | Self::StoreDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -258,12 +271,15 @@ impl Page {
             Self::Malformed => "malformed_callback",
             Self::Loop { .. } => "login_loop",
             Self::Failed { .. } => "login_failed",
+            Self::WechatDown { .. } => "wechat_unavailable",
             Self::StoreDown => "store_unavailable",
             Self::Broken => "internal_error",
             Self::AskLogout { .. } | Self::SignedOut => "signed_out",
             Self::NobodyToEnd => "nobody_signed_in",
             Self::ForeignLogout { .. } => "cross_site_request",
             Self::NotAdmitted { .. } => "not_admitted",
+            Self::NotAMember { .. } => "not_a_member",
+            Self::Follow { .. } => "not_a_follower",
             Self::NotForProxies => "not_for_proxies",
             Self::UnknownClient => "unknown_client",
             Self::TooMany => "too_many_requests",
@@ -282,7 +298,7 @@ impl Page {
             tone,
             title: tongue.say(title.0, title.1),
             text: text.iter().map(|(chinese, english)| tongue.say(chinese, english)).collect(),
-            picture: None,
+            picture: self.picture(tongue),
             facts: Vec::new(),
             choices: Vec::new(),
             actions: self.actions(tongue),
@@ -309,6 +325,7 @@ impl Page {
                 Fault::User => words::FAILED_FOR_USER,
                 Fault::Operator | Fault::Request => words::FAILED_HERE,
             },
+            Self::WechatDown { .. } => words::FAILED_AT_WECHAT,
             Self::StoreDown => words::STORE_DOWN,
             Self::Broken => words::BROKEN,
             Self::AskLogout { .. } => words::ASK_LOGOUT,
@@ -316,6 +333,9 @@ impl Page {
             Self::NobodyToEnd => words::NOBODY_TO_END,
             Self::ForeignLogout { .. } => words::FOREIGN_LOGOUT,
             Self::NotAdmitted { .. } => words::NOT_ADMITTED,
+            Self::NotAMember { .. } => words::NOT_A_MEMBER,
+            Self::Follow { code: Some(_), .. } => words::FOLLOW_BY_CODE,
+            Self::Follow { code: None, .. } => words::FOLLOW,
             Self::NotForProxies => words::NOT_FOR_PROXIES,
             Self::UnknownClient => words::UNKNOWN_CLIENT,
             Self::TooMany => words::TOO_MANY,
@@ -336,8 +356,14 @@ impl Page {
         match self {
             Self::AskFirst { go } => vec![link(words::ALLOW, go)],
             Self::NotInWeChat { .. } | Self::StoreDown | Self::TooMany => vec![],
-            Self::Snapshot { retry } => vec![link(words::AGAIN, retry)],
-            Self::Refused { retry } | Self::Loop { retry, .. } | Self::Failed { retry, .. } => {
+            Self::Snapshot { retry } | Self::NotAMember { retry } => {
+                vec![link(words::AGAIN, retry)]
+            }
+            Self::Follow { retry, .. } => vec![link(words::FOLLOWED, retry)],
+            Self::Refused { retry }
+            | Self::Loop { retry, .. }
+            | Self::Failed { retry, .. }
+            | Self::WechatDown { retry, .. } => {
                 vec![link(words::AGAIN, retry), home()]
             }
             Self::AskLogout { here, everywhere } => {
@@ -357,6 +383,13 @@ impl Page {
             | Self::NotFound
             | Self::MethodNotAllowed => vec![home()],
         }
+    }
+
+    fn picture(&self, tongue: Tongue) -> Option<Picture> {
+        let Self::Follow { code: Some(src), .. } = self else { return None };
+        Some(Picture {
+            src: src.clone(), alt: tongue.say("公众号二维码", "The account's code")
+        })
     }
 
     fn details(&self, tongue: Tongue) -> Vec<(&'static str, String)> {

@@ -31,14 +31,16 @@ pub enum Outside {
     /// browser is sent there instead.
     #[default]
     Help,
-    /// A code to scan with the phone, for which the login needs the door for it.
+    /// A code to scan with the phone. The login needs [the door](super::WechatLoginLayer::door) for it (`doors::Scan`);
+    /// without that, it is as `Help`, and the log says so.
     Scan,
     /// A sign-in with the login's [website application](super::WechatLoginLayer::website).
     Website,
 }
 
 impl Outside {
-    const ALL: [Self; 3] = [Self::Help, Self::Scan, Self::Website];
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Help, Self::Scan, Self::Website];
 
     /// Its name in addresses and configurations.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -62,6 +64,8 @@ pub struct Demand {
     members: Option<Arc<Members>>,
     keeps_fragment: bool,
     outside: Option<Outside>,
+    followers_only: bool,
+    own_account: bool,
 }
 
 /// Who may come in, besides being signed in.
@@ -108,6 +112,15 @@ impl Demand {
         self
     }
 
+    /// Lets in only people who follow the account. Others see a page that says how to. Who may come in has to be known, as
+    /// with [`only`](Self::only).
+    pub fn followers_only(mut self) -> Self {
+        self.followers_only = true;
+        self.own_account = true;
+        self.login = self.login.max(Login::Base);
+        self
+    }
+
     /// The same people, and at least this sign-in.
     #[cfg(feature = "gateway")]
     pub(crate) fn at_least(mut self, login: Login) -> Self {
@@ -122,6 +135,21 @@ impl Demand {
 
     pub(crate) fn keeps_fragment(&self) -> bool {
         self.keeps_fragment
+    }
+
+    /// Lets in only people who have signed in with the login's own account, none of its companions.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn own_account(mut self) -> Self {
+        self.own_account = true;
+        self
+    }
+
+    pub(crate) fn is_for_own_account(&self) -> bool {
+        self.own_account
+    }
+
+    pub(crate) fn is_for_followers(&self) -> bool {
+        self.followers_only
     }
 
     pub(crate) fn outside(&self) -> Option<Outside> {

@@ -1,5 +1,7 @@
 //! Turns what a sign-in has to say into responses: the one place where that happens.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::Full;
@@ -10,7 +12,10 @@ use super::{
     pages::{DoorPage, Page, PageView, Pages, Tongue},
     return_to::ReturnTo,
 };
-use crate::{origin::Origin, session::StoreError};
+use crate::{
+    origin::Origin,
+    session::{StoreError, token},
+};
 
 /// Something to say, and cookies to say it with.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ enum Say {
     Preflight(Vec<(HeaderName, HeaderValue)>),
     Script,
     Json(StatusCode, Vec<u8>),
+    #[cfg(feature = "doors")]
+    Picture(HeaderValue, Bytes),
     #[cfg(any(feature = "doors", feature = "messages"))]
     Text(&'static str, String),
 }
@@ -93,6 +100,12 @@ impl Reply {
         Self::new(Say::Json(status, body))
     }
 
+    /// An image of this kind. The same for everybody.
+    #[cfg(feature = "doors")]
+    pub(crate) fn picture(kind: HeaderValue, image: Bytes) -> Self {
+        Self::new(Say::Picture(kind, image))
+    }
+
     /// A word for a program.
     #[cfg(feature = "messages")]
     pub(crate) fn text(text: String) -> Self {
@@ -153,6 +166,8 @@ impl Reply {
                 response.headers_mut().insert(header::CONTENT_TYPE, kind);
                 response
             }
+            #[cfg(feature = "doors")]
+            Say::Picture(kind, image) => return for_everybody(kind, image),
             Say::KeepFragment(url) => keep_fragment(&url),
             Say::Preflight(answers) => {
                 let mut response = bare(StatusCode::NO_CONTENT, Bytes::new());
@@ -160,12 +175,12 @@ impl Reply {
                 response
             }
             Say::Script => return script(),
-            Say::Page(page) if is_read(method, headers) => {
+            Say::Page(page) if is_for_people(method, headers) => {
                 let nonce = nonce();
                 look.page(page.status(), &page.view(Tongue::of(headers), look.site, &nonce))
             }
             Say::Page(page) => json(page.status(), word(page.code())),
-            Say::DoorPage(page) if is_read(method, headers) => {
+            Say::DoorPage(page) if is_for_people(method, headers) => {
                 let nonce = nonce();
                 look.page(page.status(), &page.view(Tongue::of(headers), look.site, &nonce))
             }
@@ -189,9 +204,9 @@ fn own_fragment(target: &str, headers: &HeaderMap) -> String {
     format!("{target}{end}")
 }
 
-/// Whether a person reads the answer.
-fn is_read(method: &Method, headers: &HeaderMap) -> bool {
-    is_navigation(method, headers) || is_form(headers)
+/// Whether a person waits for a page. Nobody does who names the session in a header.
+fn is_for_people(method: &Method, headers: &HeaderMap) -> bool {
+    !token::is_in(headers) && (is_navigation(method, headers) || is_form(headers))
 }
 
 /// A browser's own form, as the sign-out button is one: a person waits for a page.
@@ -270,13 +285,22 @@ pub(crate) fn share_with(origin: Option<&Origin>, headers: &mut HeaderMap) {
 
 /// `/_wx/wx.js`: what single-page apps need.
 const WX_JS: &str = include_str!("wx.js");
+/// The same without what is for its readers here.
+static SERVED: LazyLock<Bytes> = LazyLock::new(|| {
+    let lines = WX_JS.lines().map(str::trim).filter(|line| !line.starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n").into()
+});
 
 fn script() -> Response<Full<Bytes>> {
-    let mut response = bare(StatusCode::OK, Bytes::from_static(WX_JS.as_bytes()));
-    let headers = response.headers_mut();
     let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+    for_everybody(kind, SERVED.clone())
+}
+
+/// What is the same for everybody, kept for an hour, so that an update arrives within one.
+fn for_everybody(kind: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = bare(StatusCode::OK, body);
+    let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, kind);
-    // The same for everybody. An hour, so that an update arrives within one.
     let keep = HeaderValue::from_static("public, max-age=3600");
     headers.insert(header::CACHE_CONTROL, keep);
     response

@@ -50,7 +50,7 @@ pub(crate) fn change(
         TokenChange::Keep
     };
     let profile = user.map(|user| (Profile::from(user), now));
-    UserChange { unionid, profile, tokens, phone: None }
+    UserChange { unionid, profile, tokens, ..UserChange::default() }
 }
 
 /// Signs somebody in: the user's record, a session under a new id, and the end of the session that the browser had.

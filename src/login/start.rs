@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     session::Session,
-    wechat::{AccountKind, AuthorizeUrl, Scope},
+    wechat::{AccountKind, AuthorizeUrl, InvalidAuthorizeUrl, Scope},
 };
 
 /// The parameter of the way back that holds a long target under our seal.
@@ -44,10 +44,16 @@ pub(super) fn begin(
     let page = Some(target.without_fragment()).filter(fits).unwrap_or_else(ReturnTo::home);
     let target = if fits(target) { target } else { &page };
     match gate.attempts().begin(&head.headers, scope, target, start) {
-        Ok(begun) => {
-            gate.saw(Event::Started { scope });
-            Reply::go(way(gate, scope, &begun)).with_cookies(begun.cookies)
-        }
+        Ok(begun) => match way(gate, head, scope, &begun) {
+            Ok(way) => {
+                gate.saw(Event::Started { scope });
+                Reply::go(way).with_cookies(begun.cookies)
+            }
+            Err(error) => {
+                tracing::error!(%error, "nobody can sign in here with this account");
+                Reply::page(Page::Broken)
+            }
+        },
         Err(Loop { last }) => {
             gate.saw(Event::Looped);
             tracing::warn!(?last, "a sign-in was repeated too often and has been stopped");
@@ -69,17 +75,24 @@ pub(super) fn comes_back_to(gate: &Gate, head: &Parts) -> bool {
     here.as_str().starts_with(full_uri(head).path()) && !is_too_far(gate, &here)
 }
 
-/// The address that a sign-in goes to, with the way back in it.
-fn way(gate: &Gate, scope: Scope, begun: &Begun) -> String {
+/// The address that a sign-in goes to, with the way back in it. An error where the account is of the wrong kind for it.
+fn way(
+    gate: &Gate,
+    head: &Parts,
+    scope: Scope,
+    begun: &Begun,
+) -> Result<String, InvalidAuthorizeUrl> {
     let (state, sealed_target) = (&begun.attempt.state, begun.sealed_target.as_deref());
     if let Some(site) = gate.sign_in_at() {
-        return ticket::Request::url(site, gate.public_url(), scope, state, sealed_target);
+        let site = ticket::Request::url(site, gate.public_url(), scope, state, sealed_target);
+        return Ok(site);
     }
     let sealed_target = sealed_target.map(|sealed| (SEALED_TARGET, sealed));
     let back = url(gate, "/callback", sealed_target);
-    AuthorizeUrl::new(gate.account(), &back, scope, state.as_str())
-        .build(gate.client().endpoints())
-        .expect("our own state, scope and way back are what WeChat takes")
+    let url = AuthorizeUrl::new(gate.account(), &back, scope, state.as_str());
+    let is_wecom = gate.account().kind() == AccountKind::Wecom;
+    let is_desktop = is_wecom && !decision::is_inside(&head.headers, is_wecom);
+    (if is_desktop { url.desktop() } else { url }).build(gate.client().endpoints())
 }
 
 /// `/_wx/login`: who is signed in goes on, everybody else is sent to WeChat.
@@ -248,6 +261,12 @@ pub(super) fn url<'a>(
     url
 }
 
+/// The same without the site, for a page of our own.
+pub(super) fn path(gate: &Gate, endpoint: &str) -> String {
+    let account = gate.account_name().map(|name| format!("?{ACCOUNT}={name}"));
+    format!("{PREFIX}{endpoint}{}", account.unwrap_or_default())
+}
+
 /// What `/_wx/login` was asked for.
 struct LoginQuery {
     to: ReturnTo,
@@ -266,7 +285,9 @@ impl LoginQuery {
         Self {
             to: to.unwrap_or_else(ReturnTo::home),
             scope: if is("scope", "userinfo") { Scope::Userinfo } else { Scope::Base },
-            outside: value(OUTSIDE).and_then(|name| Outside::named(&name)),
+            outside: value(OUTSIDE)
+                .and_then(|name| Outside::named(&name))
+                .filter(|outside| gate.can_offer(*outside)),
             again: is("again", "1"),
             ask: is("ask", "1"),
             moved: is("moved", "1"),

@@ -180,6 +180,47 @@ pub(super) const NOT_ADMITTED: Words = words(
     )],
 );
 
+pub(super) const NOT_A_MEMBER: Words = words(
+    Tone::Error,
+    ("你不是企业成员", "You are not a member of this company"),
+    &[(
+        "此页面只对企业微信里的企业成员开放。如果你是成员，请用成员账号打开。",
+        "This page is for members of the company at WeCom. If you are one, open it with your member account.",
+    )],
+);
+
+pub(super) const FOLLOWED: Text = ("我已关注", "I follow it now");
+
+const FOLLOW_FIRST: Text = ("请先关注公众号", "Follow the account first");
+const FOLLOWERS_ONLY: Text = (
+    "此页面只对关注者开放。关注后回到这里，即可继续。",
+    "This page is for people who follow the account. Come back here once you do.",
+);
+
+pub(super) const FOLLOW: Words = words(
+    Tone::Welcome,
+    FOLLOW_FIRST,
+    &[
+        FOLLOWERS_ONLY,
+        (
+            "在微信顶部搜索公众号名称，点击“关注”。",
+            "Search for the account's name at the top of WeChat, and tap “关注” (follow).",
+        ),
+    ],
+);
+
+pub(super) const FOLLOW_BY_CODE: Words = words(
+    Tone::Welcome,
+    FOLLOW_FIRST,
+    &[
+        FOLLOWERS_ONLY,
+        (
+            "长按下面的二维码，选择“前往图中包含的公众号”，点击“关注”。",
+            "Press the code below for long, choose “前往图中包含的公众号” (go to the account in the picture), and tap “关注” (follow).",
+        ),
+    ],
+);
+
 pub(super) const NOT_FOR_PROXIES: Words = words(
     Tone::Error,
     ("代理配置有误", "The proxy is not set up right"),

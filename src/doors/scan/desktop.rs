@@ -99,7 +99,8 @@ pub(super) async fn events(gate: &Gate, call: &Call<'_>, room: &Semaphore) -> Re
             Some(known) => *known != id_of(&news),
             None => news.state != "waiting",
         };
-        if place.is_none() || is_news || began.elapsed() + pause > HELD {
+        let may_change = ["waiting", "scanned"].contains(&news.state);
+        if place.is_none() || !may_change || is_news || began.elapsed() + pause > HELD {
             break news;
         }
         sleep(pause).await;
@@ -180,7 +181,7 @@ pub(super) async fn finish(gate: &Gate, call: &Call<'_>) -> Reply {
 impl<'a> Desk<'a> {
     /// The one that an address of ours speaks of.
     fn of(gate: &'a Gate, call: &'a Call<'_>) -> Option<Self> {
-        let way = parameter(full_uri(call.head).query().unwrap_or_default(), WAY)?;
+        let way = parameter(call.query(), WAY)?;
         let (target, scope) = code::open_way(gate, &way)?;
         Some(Self { gate, head: call.head, target, scope, way })
     }

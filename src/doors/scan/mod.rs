@@ -47,7 +47,7 @@ use http::{Method, request::Parts};
 use tokio::sync::Semaphore;
 
 use crate::{
-    login::{Call, Door, Doorway, Gate, Page, Reply, ReturnTo, full_uri},
+    login::{Call, Door, Doorway, Gate, Page, Reply, ReturnTo},
     wechat::Scope,
 };
 
@@ -100,13 +100,16 @@ impl From<Scan> for Door {
 
 #[async_trait]
 impl Doorway for Scan {
+    fn has_offer(&self) -> bool {
+        true
+    }
+
     fn is_at(&self, path: &str) -> bool {
         [OPEN, WAIT, EVENTS, FRESH, DONE].contains(&path)
     }
 
     async fn answer(&self, gate: &Gate, call: Call<'_>) -> Reply {
-        let path = full_uri(call.head).path().strip_prefix(crate::login::PREFIX);
-        match (path.unwrap_or_default(), &call.head.method) {
+        match (call.path(), &call.head.method) {
             (OPEN, &Method::GET) => phone::open(gate, &call).await,
             (OPEN, &Method::POST) => phone::decide(gate, &call).await,
             (WAIT, &Method::GET) => desktop::wait(gate, &call).await,

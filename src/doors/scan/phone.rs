@@ -10,7 +10,7 @@ use super::{
 use crate::{
     login::{
         Call, ClientAddr, Event, Gate, Known, Page, Reply, ReturnTo, ScanStep, WechatUser,
-        full_uri, is_same_origin, is_wechat, parameter, parameters,
+        is_inside, is_same_origin, parameter, parameters,
     },
     session::StoreError,
     wechat::Scope,
@@ -56,8 +56,7 @@ pub(super) async fn decide(gate: &Gate, call: &Call<'_>) -> Reply {
     if !is_same_origin(&call.head.headers, gate.public_url()) {
         return Reply::door_page(ScanPage::CrossSite { back: visit.address().to_string() });
     }
-    let query = full_uri(call.head).query().unwrap_or_default();
-    let Ok([number, cancel]) = parameters(query, [NUMBER, CANCEL]) else {
+    let Ok([number, cancel]) = parameters(call.query(), [NUMBER, CANCEL]) else {
         return Reply::page(Page::Malformed);
     };
     let number = match (number.map(|number| number.parse::<u8>()), cancel) {
@@ -76,10 +75,10 @@ pub(super) async fn decide(gate: &Gate, call: &Call<'_>) -> Reply {
 impl<'a> Visit<'a> {
     /// A browser that is not WeChat's consumes nothing, whatever sign-in it has.
     fn of(gate: &'a Gate, call: &'a Call<'a>) -> Result<Self, Box<ScanPage>> {
-        if !is_wechat(&call.head.headers) {
+        if !is_inside(&call.head.headers, false) {
             return Err(ScanPage::InWeChat.into());
         }
-        let sealed = parameter(full_uri(call.head).query().unwrap_or_default(), CODE);
+        let sealed = parameter(call.query(), CODE);
         let sealed = sealed.ok_or(Box::new(ScanPage::Unknown))?;
         let code = Code::open(gate, &sealed).ok_or(Box::new(ScanPage::Unknown))?;
         Ok(Self { gate, call, sealed, code })
