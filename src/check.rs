@@ -3,7 +3,7 @@
 use wxgate::{
     Account, Code,
     gateway::{self, config::Config},
-    wechat::{Client, Endpoints, ErrCode, Error, Kind},
+    wechat::{AccountKind, Client, Endpoints, ErrCode, Error, Kind, Reaction, ServerTokenKind},
 };
 
 use super::{
@@ -46,8 +46,10 @@ async fn online(config: &Config) -> Result<(), Stop> {
 
 async fn wechat(config: &Config) -> Result<(), Stop> {
     let mut reached = 0;
-    let first = config.accounts.values().next().expect("a configuration has an account");
-    for host in config.wechat.api() {
+    // A corp's secret is for WeCom alone.
+    let first = config.accounts.values().find(|account| account.kind() != AccountKind::Wecom);
+    let hosts = config.wechat.api().iter().filter_map(|host| Some((host, first?)));
+    for (host, first) in hosts {
         let one = Endpoints::default().with_api([host.as_str()]).expect("it is an origin already");
         match ask(one, first).await {
             Some(error) if !matches!(error.kind(), Kind::Refused(..)) => {
@@ -59,19 +61,31 @@ async fn wechat(config: &Config) -> Result<(), Stop> {
             }
         }
     }
-    if reached == 0 {
+    if reached == 0 && first.is_some() {
         let why = "none of WeChat's addresses can be used from this machine; let it connect to them, on port 443";
         return Err(Stop::unavailable(why));
     }
     let (mut is_wrong, mut bad) = (false, Vec::new());
     for (name, account) in &config.accounts {
-        let (verdict, said) = judge(ask(config.wechat.clone(), account).await.as_ref());
-        let said = format!("account {name} ({}): {said}", account.appid());
-        match verdict {
-            Verdict::Good => cli::say(&said),
-            Verdict::Wrong | Verdict::Unknown => bad.push(said),
+        let is_corp = account.kind() == AccountKind::Wecom;
+        let mut verdicts = Vec::new();
+        if !is_corp {
+            verdicts.push(judge(ask(config.wechat.clone(), account).await.as_ref()));
         }
-        is_wrong |= verdict == Verdict::Wrong;
+        if is_corp
+            || (config.uses_server_token(name) && account.basic_token() != ServerTokenKind::Classic)
+        {
+            let issued = Client::new(config.wechat.clone()).server_token(account, false).await;
+            verdicts.push(judge_token(issued.err().as_ref()));
+        }
+        for (verdict, said) in verdicts {
+            let said = format!("account {name} ({}): {said}", account.appid());
+            match verdict {
+                Verdict::Good => cli::say(&said),
+                Verdict::Wrong | Verdict::Unknown => bad.push(said),
+            }
+            is_wrong |= verdict == Verdict::Wrong;
+        }
     }
     match (bad.is_empty(), is_wrong) {
         (true, _) => Ok(()),
@@ -82,7 +96,22 @@ async fn wechat(config: &Config) -> Result<(), Stop> {
 
 /// Exchanges a code that nobody was ever given: the answer tells what WeChat makes of appid and secret.
 async fn ask(endpoints: Endpoints, account: &Account) -> Option<Error> {
-    Client::new(endpoints).exchange(account, &Code::new("wxgate-check")).await.err()
+    let (client, code) = (Client::new(endpoints), Code::new("wxgate-check"));
+    match account.kind() {
+        AccountKind::MiniProgram => client.code2session(account, &code).await.err(),
+        _ => client.exchange(account, &code).await.err(),
+    }
+}
+
+/// What came of asking for the account's own `access_token`. Of the stable kind, and at WeCom, that ends no other one.
+fn judge_token(answer: Option<&Error>) -> (Verdict, String) {
+    let Some(error) = answer else {
+        return (Verdict::Good, "this machine gets the account's own access_token".to_owned());
+    };
+    let said = format!("this machine does not get the account's own access_token: {error}");
+    let is_wrong =
+        matches!(error.kind(), Kind::Refused(..)) && error.reaction() == Reaction::Operator;
+    (if is_wrong { Verdict::Wrong } else { Verdict::Unknown }, said)
 }
 
 #[derive(Clone, Copy, PartialEq)]

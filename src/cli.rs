@@ -94,6 +94,10 @@ struct Short {
     /// What every page asks of its visitors [default: base]
     #[arg(long, value_enum)]
     login: Option<Asks>,
+    /// What somebody outside WeChat gets: `help` a page that says to open it there, or `scan` a code to scan with the phone
+    /// [default: help]
+    #[arg(long, value_name = "OFFER")]
+    outside_wechat: Option<String>,
     /// Where sessions are kept: memory, file:PATH, or the address of a Redis, such as redis://127.0.0.1:6379
     /// [default: memory]
     #[arg(long, value_name = "STORE")]
@@ -149,6 +153,7 @@ impl Serve {
                 Some(Asks::Userinfo) => Login::Userinfo,
                 Some(Asks::Optional) => Login::Optional,
             },
+            outside_wechat: short.outside_wechat,
             listen: short.listen,
             admin_listen: short.admin_listen,
             trusted_proxy: short.trusted_proxy,

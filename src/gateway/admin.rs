@@ -1,8 +1,9 @@
 //! The admin listener: health, readiness, metrics and sessions, on an address that browsers never see.
 //!
 //! `/healthz` says that the process serves, `/readyz` whether requests should be sent here, `/metrics` what happens,
-//! `/sessions` who is signed in. None of them is answered on a public listener.
+//! `/sessions` who is signed in, `/server-token` an account's own `access_token`. None of them is answered on a public listener.
 
+mod server_token;
 mod sessions;
 
 use std::{
@@ -38,7 +39,7 @@ use tower_service::Service;
 use super::metrics::{CONTENT_TYPE, Metrics};
 use crate::login;
 
-pub(in crate::gateway) use sessions::Desk;
+pub(in crate::gateway) use {server_token::Counter, sessions::Desk};
 
 /// A scraper, a probe or two, and somebody who looks. More would be a mistake, and must not eat the descriptors that
 /// browsers need.
@@ -168,6 +169,7 @@ impl Drop for Admin {
 
 fn router(metrics: Metrics, readiness: Readiness, desk: Arc<dyn Desk>) -> Router {
     Router::new()
+        .merge(server_token::router(desk.clone()))
         .merge(sessions::router(metrics.clone(), desk))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready).with_state(readiness))

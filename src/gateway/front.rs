@@ -21,7 +21,7 @@ use super::{
     site::{Found, Route, Site, Target},
 };
 use crate::{
-    doors::{facade::Call, scan},
+    doors::{facade::Call, mini_program, scan},
     login::{
         Asker, Attended, ClientAddr, Demand, Endpoint, Gate, Login, LoginBody, PREFIX, Page,
         Tongue, Verdict, Visitor, WechatUser, canonicalise, is_form, is_navigation, json_reply,
@@ -291,7 +291,7 @@ impl Front {
         let signs_in = match Endpoint::named_by(head.uri.path()) {
             Some(Endpoint::Login | Endpoint::Callback | Endpoint::Accept) => true,
             // Not what a desktop asks again and again while it waits.
-            _ => scan::is_opened_by(head.uri.path()),
+            _ => scan::is_opened_by(head.uri.path()) || mini_program::signs_in(head.uri.path()),
         };
         if signs_in && let Some(answer) = self.too_many(gate, &head, sender) {
             return answer;

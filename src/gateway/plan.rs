@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{
-    admin::Probe,
+    admin::{Counter, Probe},
     client_address::TrustedProxies,
     config::{self, Config, PathRule},
     inject::{AssertionKey, AssertionKeys, Assertions},
@@ -26,9 +26,14 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    doors::facade::{Client as FacadeClient, Facade},
+    doors::{
+        JsSdk, MiniProgram, Scan,
+        facade::{Client as FacadeClient, Facade},
+    },
+    keeper::{Keeper, ServerTokens},
     login::{
-        Demand, Flights, Gate, Login, PathPattern, SignInSite, WechatLoginLayer, pages::Pages,
+        Demand, Flights, Gate, Login, Outside, PathPattern, SignInSite, WechatLoginLayer,
+        pages::Pages,
     },
     origin::Origin,
     session::{KeyRing, Store},
@@ -48,7 +53,9 @@ pub(super) struct Plan {
     pub(super) underscore_headers: bool,
     pub(super) rate_limit: Option<Arc<RateLimit>>,
     /// The client of WeChat, with the addresses that it calls. None where a login brings its own.
-    client: Option<(Endpoints, Client)>,
+    client: Option<(Endpoints, Client, Keeper)>,
+    /// The accounts whose tokens others may take, by their names in the configuration.
+    pub(super) counters: HashMap<Box<str>, Counter>,
     /// The public keys of identity assertions, where any route sends some.
     pub(super) jwks: Option<Bytes>,
 }
@@ -126,6 +133,7 @@ impl Plan {
             underscore_headers: false,
             rate_limit: RateLimit::per_minute(rate_limit).map(Arc::new),
             client: None,
+            counters: HashMap::new(),
             jwks: None,
         }
     }
@@ -161,33 +169,50 @@ impl Plan {
             files => Arc::new(AssertionKeys::from_pem_files(files).map_err(io::Error::other)?),
         };
         let known = before.and_then(|before| before.client.clone());
-        let known = known.filter(|(endpoints, _)| *endpoints == config.wechat);
-        let client = shared.client.clone().or(known.map(|(_, client)| client));
-        let client = client.unwrap_or_else(|| Client::new(config.wechat.clone()));
+        let known = known.filter(|(endpoints, ..)| *endpoints == config.wechat);
+        let (client, keeper) = if let Some((_, client, keeper)) = known {
+            (client, keeper)
+        } else {
+            let client = shared.client.clone();
+            let client = client.unwrap_or_else(|| Client::new(config.wechat.clone()));
+            let (store, clock) = (shared.store.clone(), shared.clock.clone());
+            let tokens = ServerTokens::new(client.clone(), store, clock);
+            (client, Keeper::new(tokens.on_runtime(shared.runtime.clone())))
+        };
         let known = before.and_then(|before| before.rate_limit.clone());
         let rate_limit = match known.filter(|known| known.count.get() == config.rate_limit) {
             Some(known) => Some(known),
             None => RateLimit::per_minute(config.rate_limit).map(Arc::new),
         };
         let mut planner =
-            Planner { config, shared, pages, assertion_key, client, upstreams: Vec::new() };
+            Planner { config, shared, pages, assertion_key, client, keeper, upstreams: Vec::new() };
         let sites =
             config.sites.iter().map(|(name, site)| (planner.site(name, site), site.hosts.clone()));
         let sites = Sites::new(sites);
         let sends_assertions =
             config.sites.values().flat_map(|site| &site.routes).any(|route| route.inject.assertion);
+        let counters = config.server_token_secrets.iter().map(|(name, secret)| {
+            let counter = Counter {
+                account: config.accounts[name].clone(),
+                secret: secret.clone(),
+                tokens: planner.keeper.tokens.clone(),
+                clock: shared.clock.clone(),
+            };
+            ((**name).into(), counter)
+        });
         let accounts = config.accounts.iter();
         let accounts = accounts.map(|(name, account)| ((**name).into(), account.appid().clone()));
         Ok(Self {
             sites,
             store: shared.store.clone(),
             accounts: accounts.collect(),
+            counters: counters.collect(),
             jwks: sends_assertions.then(|| planner.assertion_key.jwks()),
             upstreams: planner.upstreams,
             trusted_proxies: TrustedProxies(config.trusted_proxies.clone()),
             underscore_headers: config.underscore_headers,
             rate_limit,
-            client: Some((config.wechat.clone(), planner.client)),
+            client: Some((config.wechat.clone(), planner.client, planner.keeper)),
         })
     }
 }
@@ -213,6 +238,7 @@ struct Planner<'a> {
     pages: Arc<dyn Pages>,
     assertion_key: Arc<AssertionKeys>,
     client: Client,
+    keeper: Keeper,
     upstreams: Vec<UpstreamSpec>,
 }
 
@@ -262,7 +288,8 @@ impl Planner<'_> {
         Site {
             name: name.into(),
             facade: (!clients.is_empty()).then(|| {
-                let everybody = Demand::from(Login::Base);
+                // To the app there is one account, whose openids it knows.
+                let everybody = Demand::from(Login::Base).own_account();
                 let demand = restrict(everybody, &site.allow_openids, &site.allow_unionids);
                 Facade::new(gate.clone(), demand, clients)
             }),
@@ -280,10 +307,25 @@ impl Planner<'_> {
             let at = &config.sites[at];
             let both_have_it = at.account == *account && site.account == *account;
             let account = (!both_have_it).then(|| account.into());
-            SignInSite { url: at.public_url.clone(), account, any_browser: false }
+            // Whatever it offers people outside WeChat, it offers there.
+            let any_browser = at.outside_wechat != Outside::Help;
+            SignInSite { url: at.public_url.clone(), account, any_browser }
         });
-        let account = config.accounts[account].clone();
-        WechatLoginLayer::with_shared(account, site.public_url.clone(), shared.store.clone())
+        let name = account;
+        let account = config.accounts[name].clone();
+        let login =
+            WechatLoginLayer::with_shared(account, site.public_url.clone(), shared.store.clone());
+        // People of a route with an account of its own sign in with that one alone.
+        let website = site.website.as_ref().filter(|_| name == site.account);
+        let login = match website {
+            Some(website) => login.website(config.accounts[website].clone()),
+            None => login,
+        };
+        let login = self.doors(login, name, site);
+        login
+            .keeper(self.keeper.clone())
+            .outside_wechat(if name == site.account { site.outside_wechat } else { Outside::Help })
+            .subject(config.session.subject)
             .client(self.client.clone())
             .keys(shared.keys.clone())
             .clock(shared.clock.clone())
@@ -298,6 +340,42 @@ impl Planner<'_> {
             .through(sign_in_at)
     }
 
+    /// Opens the doors of a site, to a login with this account.
+    fn doors(
+        &self,
+        mut login: WechatLoginLayer,
+        account: &str,
+        site: &config::Site,
+    ) -> WechatLoginLayer {
+        if let Some(code) = self.config.follow_codes.get(account) {
+            login = login.door(code.clone());
+        }
+        // Of a route with an account of its own, people come in with that one alone.
+        if account != site.account {
+            return login;
+        }
+        let accounts = &self.config.accounts;
+        let mini_programs = site.mini_programs.iter().map(|name| accounts[name].clone());
+        if let Some(mini_programs) = MiniProgram::of(mini_programs) {
+            login = login.door(mini_programs);
+        }
+        if site.offers_scan() {
+            login = login.door(Scan::new());
+        }
+        if site.jssdk {
+            let scheme = if site.public_url.is_secure() { "https" } else { "http" };
+            let others = site.hosts.iter().map(|host| Origin::parse(&format!("{scheme}://{host}")));
+            login = login.door(JsSdk::new().and_pages_of(others.flatten()));
+        }
+        // Whoever is let in where people sign in for this site is let in here too.
+        if let Some(at) = site.sign_in_at.as_ref().map(|at| &self.config.sites[at]) {
+            for companion in at.website.iter().chain(&at.mini_programs) {
+                login = login.companion(accounts[companion].appid().clone());
+            }
+        }
+        login
+    }
+
     fn route(
         &mut self,
         site_name: &str,
@@ -307,6 +385,11 @@ impl Planner<'_> {
     ) -> Route {
         let path = route.path.text();
         let demand = Demand::from(route.login).keep_fragment(route.fragment);
+        let demand = match route.outside_wechat {
+            Some(outside) => demand.outside_wechat(outside),
+            None => demand,
+        };
+        let demand = if route.followers_only { demand.followers_only() } else { demand };
         let demand = restrict(demand, &route.allow_openids, &route.allow_unionids);
         let assertion = route.inject.assertion.then(|| {
             let issuer = self.config.assertion.issuer.as_deref();

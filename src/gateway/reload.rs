@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 
 use super::{
     access_log::{AccessLog, Logged},
-    admin::Desk,
+    admin::{Counter, Desk},
     config::{Config, StoreKind},
     front::{Body, Front},
     listener::{Answer, Conn},
@@ -60,6 +60,10 @@ impl Desk for Core {
 
     fn accounts(&self) -> Vec<(Box<str>, AppId)> {
         self.0.load().plan().accounts.clone()
+    }
+
+    fn counter(&self, account: &str) -> Option<Counter> {
+        self.0.load().plan().counters.get(account).cloned()
     }
 
     fn name_in_log(&self, user: &UserKey) -> String {

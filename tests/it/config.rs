@@ -10,7 +10,7 @@ use wxgate::{
     clock::{Clock, SystemClock},
     gateway::config::{Config, KEYS, Key, keys::SECTIONS},
     session::KeyFile,
-    simulator::Simulator,
+    simulator::{Fault, FaultSwitch, Simulator},
 };
 
 use crate::{
@@ -198,6 +198,44 @@ async fn check_online_tells_what_wechat_makes_of_each_account() {
 }
 
 #[tokio::test]
+async fn check_online_asks_for_each_account_what_it_is_there_for() {
+    let sim = Simulator::start().await;
+    let url = sim.url();
+    let file = format!(
+        "[wechat]\napi = ['{url}']\nopen = '{url}'\nwecom = '{url}'\n\
+         [account.main]\nappid = '{}'\nsecret_file = 'secret.txt'\n\
+         [account.mini]\nappid = 'wx2222222222222222'\nsecret_file = 'mini.txt'\nkind = 'mini-program'\n\
+         [account.corp]\nappid = 'ww3333333333333333'\nsecret_file = 'corp.txt'\nkind = 'wecom'\n\
+         [site.h5]\npublic_url = 'http://127.0.0.1:8080'\nupstream = 'http://127.0.0.1:3000'\naccount = 'main'\n\
+         jssdk = true\nmini_programs = ['mini']\n[[site.h5.route]]\nprefix = '/staff'\naccount = 'corp'\n",
+        world::APPID
+    );
+    let (mini, corp) = ("2".repeat(32), "3".repeat(43));
+    let files =
+        [("wxgate.toml", &*file), ("secret.txt", SECRET), ("mini.txt", &mini), ("corp.txt", &corp)];
+    let folder = Folder::new(&files);
+    let (exit, out, said) = check(&folder.0, &["--online"]).await;
+    assert_eq!(exit, Some(0), "{out}{said}");
+    for good in [
+        "account mini (wx2222222222222222): WeChat knows the appid and takes the secret",
+        "account main (wx0123456789abcdef): this machine gets the account's own access_token",
+        "account corp (ww3333333333333333): this machine gets the account's own access_token",
+    ] {
+        assert!(out.contains(good), "{good}: {out}");
+    }
+    let corp_s = sim.requests().into_iter().filter(|request| request.query.contains(&corp));
+    assert!(
+        corp_s.into_iter().all(|request| request.path == "/cgi-bin/gettoken"),
+        "nobody else hears of it"
+    );
+    // An address that is not on the account's list is what most people meet first.
+    sim.faults([FaultSwitch::new(Fault::IpNotListed, 1).path("/cgi-bin/stable_token")]);
+    let (exit, out, said) = check(&folder.0, &["--online"]).await;
+    assert_eq!(exit, Some(64), "{out}{said}");
+    assert!(said.contains("40164") && said.contains("127.0.0.1"), "{said}");
+}
+
+#[tokio::test]
 async fn serve_takes_a_file_or_flags_and_not_both() {
     let (sim, app) = (Simulator::start().await, App::start().await);
     let listen = world::free_port();
@@ -271,7 +309,10 @@ fn the_example_file_has_every_key_and_each_line_of_it_is_good() {
         ("MP_verify_0123456789abcdef.txt", "0123456789abcdef"),
         ("redis.txt", "open sesame"),
         ("index.html", ""),
+        ("server-token-secret.txt", "0123456789abcdef"),
+        ("follow.png", ""),
     ]);
+    fs::write(folder.0.join("follow.png"), b"\x89PNG\r\n\x1a\n").unwrap();
     KeyFile::create(&folder.0.join("wxgate.keys"), SystemClock.now()).unwrap();
     fs::create_dir(folder.0.join("pages")).unwrap();
     let whole = whole_example().replace("file:/srv/h5", "file:.");
@@ -285,6 +326,9 @@ fn the_example_file_has_every_key_and_each_line_of_it_is_good() {
                 .replace(".h5", ".*")
                 .replace(".main", ".*")
                 .replace(".login", ".*")
+                .replace(".web", ".*")
+                .replace(".mini", ".*")
+                .replace(".corp", ".*")
                 .replace(".old-shop", ".*");
         } else if let Some((name, value)) =
             line.split_once(" = ").filter(|_| !line.starts_with('#'))

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::time;
 use url::form_urlencoded;
 
-use super::say;
+use super::{say, server_token::Counter};
 use crate::{
     gateway::metrics::Metrics,
     login::{Event, Observer, Revoked},
@@ -44,6 +44,9 @@ pub(in crate::gateway) trait Desk: fmt::Debug + Send + Sync + 'static {
     /// The accounts, by name.
     fn accounts(&self) -> Vec<(Box<str>, AppId)>;
 
+    /// The account with this name, where others may take its token.
+    fn counter(&self, account: &str) -> Option<Counter>;
+
     /// How a user stands in the log.
     fn name_in_log(&self, user: &UserKey) -> String;
 }
@@ -63,18 +66,18 @@ pub(super) fn router(metrics: Metrics, desk: Arc<dyn Desk>) -> Router {
 }
 
 /// Why something was not done: a word of a fixed set, and what to do.
-struct Problem {
-    status: StatusCode,
-    word: &'static str,
-    message: String,
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    pub(super) word: &'static str,
+    pub(super) message: String,
 }
 
 impl Problem {
-    fn bad(word: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn bad(word: &'static str, message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, word, message: message.into() }
     }
 
-    fn reply(&self) -> Response {
+    pub(super) fn reply(&self) -> Response {
         say(self.status, &json!({ "error": self.word, "message": self.message }))
     }
 }
@@ -96,7 +99,7 @@ async fn list(State(sessions): State<Sessions>, request: Request) -> Response {
 
 async fn revoke(State(sessions): State<Sessions>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let answered = match read(&head.headers, body).await {
+    let answered = match read(&head.headers, body, FORMS).await {
         Ok(body) => sessions.revoke(&body).await,
         Err(problem) => Err(problem),
     };
@@ -104,7 +107,8 @@ async fn revoke(State(sessions): State<Sessions>, request: Request) -> Response 
     answered.map_or_else(|problem| problem.reply(), |revoked| say(StatusCode::OK, &revoked))
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+/// A small body of JSON. `forms` says what is wanted.
+pub(super) async fn read(headers: &HeaderMap, body: Body, forms: &str) -> Result<Vec<u8>, Problem> {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
     let kind = kinds.next().filter(|_| kinds.next().is_none()).and_then(|it| it.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
@@ -113,7 +117,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
         return Err(Problem {
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
             word: "not_json",
-            message: format!("send JSON, with Content-Type: application/json; {FORMS}"),
+            message: format!("send JSON, with Content-Type: application/json; {forms}"),
         });
     }
     match time::timeout(LONGEST_BODY, to_bytes(body, LARGEST_BODY)).await {
@@ -121,9 +125,9 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
         Ok(Err(_)) => Err(Problem {
             status: StatusCode::PAYLOAD_TOO_LARGE,
             word: "body_too_large",
-            message: format!("a body has at most {LARGEST_BODY} bytes; {FORMS}"),
+            message: format!("a body has at most {LARGEST_BODY} bytes; {forms}"),
         }),
-        Err(_) => Err(Problem::bad("incomplete_body", FORMS)),
+        Err(_) => Err(Problem::bad("incomplete_body", forms)),
     }
 }
 

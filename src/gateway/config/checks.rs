@@ -3,16 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    data::{ClientApp, Config},
+    account,
+    data::{ClientApp, Config, StoreKind},
+    kinds,
     reader::{Given, Place, Section, Source},
     site::Draft,
     values::{login_word, quoted},
 };
 use crate::{
-    gateway::site::canonical_host,
-    login::Login,
-    origin::Origin,
-    wechat::{Account, AccountKind},
+    gateway::site::canonical_host, login::Login, origin::Origin, session::Subject,
+    wechat::AccountKind,
 };
 
 /// Notes what sites, accounts and clients say against each other.
@@ -20,7 +20,7 @@ pub(super) fn across_sites(
     source: &Source<'_>,
     listen: &[SocketAddr],
     sites: &[Draft<'_>],
-    accounts: &[(String, Given<Account>)],
+    accounts: &account::Drafts,
     clients: &[(String, Given<ClientApp>)],
 ) {
     note_shared_hosts(source, sites);
@@ -51,6 +51,7 @@ pub(super) fn across_sites(
                 );
             }
         }
+        kinds::check(source, site, accounts);
         warn_of_site(source, site, accounts);
     }
 }
@@ -110,7 +111,7 @@ fn note_sign_in(source: &Source<'_>, site: &Draft<'_>, sites: &[Draft<'_>]) {
     }
 }
 
-fn warn_of_site(source: &Source<'_>, site: &Draft<'_>, accounts: &[(String, Given<Account>)]) {
+fn warn_of_site(source: &Source<'_>, site: &Draft<'_>, accounts: &account::Drafts) {
     let root = site.routes.iter().find(
         |route| matches!(&route.path, Some(super::data::PathRule::Prefix(path)) if path == "/"),
     );
@@ -137,8 +138,8 @@ fn warn_of_site(source: &Source<'_>, site: &Draft<'_>, accounts: &[(String, Give
         };
         let name = account.map(|given| &given.value).or(site.account.as_ref());
         let account = accounts.iter().find(|(other, _)| Some(other) == name);
-        let is_website =
-            account.is_some_and(|(_, account)| account.value.kind() == AccountKind::Website);
+        let is_website = account
+            .is_some_and(|(_, account)| account.value.account.kind() == AccountKind::Website);
         if is_website && login.value == Login::Base {
             source.warn(
                 &login.place,
@@ -205,11 +206,51 @@ pub(super) fn warn(
             ),
         );
     }
+    warn_of_accounts(top, config, accounts);
+    for (name, place) in sites {
+        let url = &config.sites[name].public_url;
+        // A simulator takes what WeChat does not.
+        if config.is_called_back(name)
+            && !config.wechat.open().is_loopback()
+            && !is_registrable(url)
+        {
+            source.warn(
+                place,
+                format!(
+                    "WeChat sends people back to host names without a port only, and {} is \
+                     none; only a simulator takes it",
+                    quoted(url.as_str())
+                ),
+            );
+        }
+    }
+}
+
+fn warn_of_accounts(top: &Section<'_>, config: &Config, accounts: &[(String, Place)]) {
+    let source = top.source;
+    if config.session.subject == Subject::Unionid && config.session.store == StoreKind::Memory {
+        source.warn(
+            &top.section("session").place_of("subject"),
+            "a start forgets the unionids, so who signs in silently after one is appid:openid again until the next \
+             sign-in that tells the unionid; keep sessions in a file or in Redis: write for example \
+             store = \"file:wxgate.db\" next to it",
+        );
+    }
+    for name in config.server_token_secrets.keys().filter(|_| config.admin_listen.is_none()) {
+        if let Some((_, place)) = accounts.iter().find(|(other, _)| other == name) {
+            source.warn(
+                &place.below("server_token_secret_file"),
+                "other servers would ask for the token at the admin listener, and there is none; write admin_listen = \
+                 \"127.0.0.1:9101\" at the top",
+            );
+        }
+    }
     for (name, hosts) in config.callback_hosts() {
         let (most, what) = match config.accounts[name].kind() {
             AccountKind::OfficialAccount => (2, "two hosts (网页授权域名)"),
             AccountKind::Website => (1, "one host (授权回调域)"),
-            AccountKind::MiniProgram | AccountKind::Wecom => continue,
+            AccountKind::Wecom => (1, "one host (可信域名)"),
+            AccountKind::MiniProgram => continue,
         };
         let place = accounts.iter().find(|(other, _)| other == name).map(|(_, place)| place);
         if let Some(place) = place
@@ -226,29 +267,14 @@ pub(super) fn warn(
             );
         }
     }
+    let is_mini_program =
+        |name| config.sites.values().any(|site| site.mini_programs.contains(name));
     for (name, place) in accounts {
-        if !config.callback_hosts().contains_key(&**name) {
+        if !config.callback_hosts().contains_key(&**name) && !is_mini_program(name) {
             source.warn(
                 place,
                 "nobody signs in with this account: no site or route names it that asks \
                  for a sign-in",
-            );
-        }
-    }
-    for (name, place) in sites {
-        let url = &config.sites[name].public_url;
-        // A simulator takes what WeChat does not.
-        if config.is_called_back(name)
-            && !config.wechat.open().is_loopback()
-            && !is_registrable(url)
-        {
-            source.warn(
-                place,
-                format!(
-                    "WeChat sends people back to host names without a port only, and {} is \
-                     none; only a simulator takes it",
-                    quoted(url.as_str())
-                ),
             );
         }
     }

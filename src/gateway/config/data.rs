@@ -10,11 +10,12 @@ use url::Url;
 use super::problem::Problem;
 pub use crate::gateway::telemetry::LogFormat;
 use crate::{
+    doors::FollowCode,
     gateway::proxy::UpstreamSpec,
-    login::{Login, PathPattern},
+    login::{Login, Outside, PathPattern},
     origin::Origin,
-    secret::{AppSecret, StorePassword},
-    session::{KeyFile, Lifetimes, durable::RedisUrl},
+    secret::{AppSecret, ServerTokenSecret, StorePassword},
+    session::{KeyFile, Lifetimes, Subject, durable::RedisUrl},
     wechat::{Account, AppId, Endpoints, Lang, OpenId, UnionId},
 };
 
@@ -54,6 +55,10 @@ pub struct Config {
     pub assertion: AssertionConfig,
     /// By name. At least one, no appid twice.
     pub accounts: BTreeMap<String, Account>,
+    /// What other servers prove themselves with, by account, where they may take its own `access_token`.
+    pub server_token_secrets: BTreeMap<String, ServerTokenSecret>,
+    /// The pictures of codes, by account.
+    pub follow_codes: BTreeMap<String, FollowCode>,
     /// By name. At least one, no host twice.
     pub sites: BTreeMap<String, Site>,
     /// By name. No appid twice.
@@ -115,6 +120,8 @@ pub struct SessionConfig {
     pub lifetimes: Lifetimes,
     /// How old a profile may be before it is fetched again.
     pub refresh_profiles_after: Duration,
+    /// How people are named towards the app.
+    pub subject: Subject,
 }
 
 /// Where sessions are kept.
@@ -181,9 +188,36 @@ pub struct Site {
     pub allow_openids: Vec<OpenId>,
     /// Who may sign in to apps that have an SDK, with those of `allow_openids`.
     pub allow_unionids: Vec<UnionId>,
+    /// The website account of people who are not in WeChat.
+    pub website: Option<String>,
+    /// The mini-programs that sign in here.
+    pub mini_programs: Vec<String>,
+    /// Whether pages get JS-SDK signatures.
+    pub jssdk: bool,
+    /// What people outside WeChat are offered where a route does not say.
+    pub outside_wechat: Outside,
     /// In the order of precedence: the first one whose path and methods fit decides. Empty where the site is only there
     /// for others to sign in at.
     pub routes: Vec<Route>,
+}
+
+impl Site {
+    /// The website account, where anybody may come to sign in with it.
+    pub(super) fn website_in_use(&self) -> Option<&str> {
+        let offers = |route: &Route| route.outside_wechat.unwrap_or(self.outside_wechat);
+        let is_offered = |route: &Route| {
+            route.login > Login::Off
+                && route.account == self.account
+                && offers(route) == Outside::Website
+        };
+        self.website.as_deref().filter(|_| self.routes.iter().any(is_offered))
+    }
+
+    /// Whether anybody may be shown a code to scan.
+    pub(in crate::gateway) fn offers_scan(&self) -> bool {
+        self.outside_wechat == Outside::Scan
+            || self.routes.iter().any(|route| route.outside_wechat == Some(Outside::Scan))
+    }
 }
 
 /// A file that is served at `/NAME`, byte for byte.
@@ -212,6 +246,10 @@ pub struct Route {
     pub login: Login,
     /// The account they sign in with, by name.
     pub account: String,
+    /// What people outside WeChat are offered. `None`: what the site offers them.
+    pub outside_wechat: Option<Outside>,
+    /// Whether only followers of the account come in.
+    pub followers_only: bool,
     /// How the app is told who it is.
     pub inject: Inject,
     /// Whether a `#fragment` survives a sign-in.

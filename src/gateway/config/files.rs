@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     secret::{AppSecret, EncodingAesKey, MessageToken},
-    wechat::MessageKeys,
+    wechat::{AccountKind, MessageKeys},
 };
 
 /// A proof is one short word. What is larger was not made by WeChat.
@@ -77,7 +77,7 @@ pub(super) fn folder(section: &Section<'_>, name: &str) -> Option<Given<PathBuf>
 }
 
 /// The secret of an account or a client, from its file or its variable. One that is missing or empty is refused.
-pub(super) fn secret(section: &Section<'_>) -> Option<AppSecret> {
+pub(super) fn secret(section: &Section<'_>, kind: AccountKind) -> Option<AppSecret> {
     let source = section.source;
     let variable = if source.from_flags {
         "WXGATE_SECRET".to_owned()
@@ -95,7 +95,7 @@ pub(super) fn secret(section: &Section<'_>) -> Option<AppSecret> {
         }
         let written = given.value.strip_prefix(source.folder).unwrap_or(&given.value);
         return match AppSecret::from_file(&given.value) {
-            Ok(secret) => Some(checked(section, &given.place, secret)),
+            Ok(secret) => Some(checked(section, &given.place, secret, kind)),
             Err(_) if hides_secret(&written.display().to_string()) => {
                 let why = "what stands here looks like the secret itself, so it is not repeated; write the name of a \
                            file that holds it, and reset it at WeChat if others have seen this";
@@ -133,13 +133,19 @@ pub(super) fn secret(section: &Section<'_>) -> Option<AppSecret> {
         Some("") => {
             refuse(format!("the app secret in the environment variable {variable} is empty"))
         }
-        Some(text) => Some(checked(section, &place, AppSecret::new(text))),
+        Some(text) => Some(checked(section, &place, AppSecret::new(text), kind)),
     }
 }
 
-fn checked(section: &Section<'_>, place: &Place, secret: AppSecret) -> AppSecret {
+fn checked(
+    section: &Section<'_>,
+    place: &Place,
+    secret: AppSecret,
+    kind: AccountKind,
+) -> AppSecret {
     let text = secret.expose();
-    if text.len() != 32 || !hides_secret(text) {
+    // Those of WeCom look like nothing in particular.
+    if kind != AccountKind::Wecom && (text.len() != 32 || !hides_secret(text)) {
         section.source.warn(
             place,
             "what it holds does not look like an app secret, which is 32 hexadecimal digits",
@@ -177,7 +183,11 @@ pub(super) fn message_keys(section: &Section<'_>) -> Option<MessageKeys> {
 }
 
 /// A secret that may be left out, from its file or its variable. One that is there and empty is refused.
-fn optional_secret(section: &Section<'_>, key: &'static str, what: &str) -> Option<Given<String>> {
+pub(super) fn optional_secret(
+    section: &Section<'_>,
+    key: &'static str,
+    what: &str,
+) -> Option<Given<String>> {
     let source = section.source;
     let variable = variable(&section.place.path, key);
     let set = (source.env)(&variable);

@@ -20,6 +20,8 @@ pub struct Flags {
     pub upstream: String,
     /// `site.main.login`
     pub login: Login,
+    /// `site.main.outside_wechat`
+    pub outside_wechat: Option<String>,
     /// `listen`
     pub listen: Option<String>,
     /// `admin_listen`
@@ -43,12 +45,13 @@ pub struct Flags {
 }
 
 /// The flag of each key.
-const NAMES: [(&str, &str); 15] = [
+const NAMES: [(&str, &str); 16] = [
     ("account.main.appid", "--appid"),
     ("account.main.secret_file", "--secret-file"),
     ("site.main.public_url", "--public-url"),
     ("site.main.upstream", "--upstream"),
     ("site.main.login", "--login"),
+    ("site.main.outside_wechat", "--outside-wechat"),
     ("listen", "--listen"),
     ("admin_listen", "--admin-listen"),
     ("trusted_proxies", "--trusted-proxy"),
@@ -118,6 +121,7 @@ impl Flags {
             ("site.main", "public_url", one(&self.public_url)),
             ("site.main", "upstream", one(&self.upstream)),
             ("site.main", "login", one(login_word(self.login))),
+            ("site.main", "outside_wechat", some(&self.outside_wechat)),
         ];
         for (of, key, value) in lines {
             let Some(value) = value else { continue };

@@ -197,6 +197,13 @@ pub static KEYS: &[Key] = &[
         "How old nickname and avatar may be before they are fetched again. `1s` to `400d`",
     ),
     key(
+        "session.subject",
+        r#""account""#,
+        r#""unionid""#,
+        "What the app is told as the subject: `account` is `appid:openid`; `unionid` is the unionid, the same for all \
+         accounts of one operator, once WeChat has told it",
+    ),
+    key(
         "wechat.api",
         "WeChat's own five hosts",
         r#"["https://api.weixin.qq.com"]"#,
@@ -207,6 +214,18 @@ pub static KEYS: &[Key] = &[
         r#""https://open.weixin.qq.com""#,
         r#""https://open.weixin.qq.com""#,
         "Where people are sent to sign in. For a simulator",
+    ),
+    key(
+        "wechat.wecom",
+        r#""https://qyapi.weixin.qq.com""#,
+        r#""https://qyapi.weixin.qq.com""#,
+        "Where WeCom's API is. For a simulator, or a relay of your own",
+    ),
+    key(
+        "wechat.wecom_desktop",
+        r#""https://login.work.weixin.qq.com""#,
+        r#""https://login.work.weixin.qq.com""#,
+        "Where people of a WeCom corp are sent who are on a desktop. For a simulator",
     ),
     key(
         "assertion.key_file",
@@ -225,7 +244,7 @@ pub static KEYS: &[Key] = &[
         "account.*.appid",
         "-",
         r#""wx0123456789abcdef""#,
-        "The account's appid: wx and 16 hexadecimal digits",
+        "The account's appid: wx and 16 hexadecimal digits. The corpid of a WeCom corp: ww and 16",
     ),
     key(
         "account.*.secret_file",
@@ -238,7 +257,34 @@ pub static KEYS: &[Key] = &[
         r#""official-account""#,
         r#""official-account""#,
         "`official-account` (公众号, 服务号): people sign in inside WeChat. `website` (网站应用): on any desktop, by \
-         scanning a code",
+         scanning a code. `mini-program` (小程序): from the mini-program itself. `wecom` (企业微信): members of a corp, \
+         inside WeCom; `appid` is the corpid then, and the secret is the app's",
+    ),
+    key(
+        "account.*.agentid",
+        "none",
+        "1000002",
+        "The agentid of the corp's app, for names and avatars (`wecom` only)",
+    ),
+    key(
+        "account.*.server_token",
+        r#""stable""#,
+        r#""stable""#,
+        "Where the account's own `access_token` comes from: `stable` (`/cgi-bin/stable_token`), or `classic` \
+         (`/cgi-bin/token`), of which nobody else may fetch one",
+    ),
+    key(
+        "account.*.server_token_secret_file",
+        "the variable `WXGATE_ACCOUNT_<NAME>_SERVER_TOKEN_SECRET`",
+        r#""server-token-secret.txt""#,
+        "A file that holds what other servers of the account prove themselves with, who take its `access_token` from the \
+         admin listener: 16 characters or more",
+    ),
+    key(
+        "account.*.follow_code_file",
+        "none",
+        r#""follow.png""#,
+        "A picture of the account's code (公众号二维码), shown to people who have to follow it",
     ),
     key(
         "account.*.message_token_file",
@@ -294,9 +340,29 @@ pub static KEYS: &[Key] = &[
     ),
     key(
         "site.*.account",
-        "the one account",
+        "the one account, but for mini-programs and, beside others, websites",
         r#""main""#,
         "The account that people sign in with, by name. Needed where there are several",
+    ),
+    key(
+        "site.*.website",
+        "none",
+        r#""web""#,
+        "A website account (网站应用), by name: people who are not in WeChat sign in with it. Both kinds of sign-in make \
+         the same session",
+    ),
+    key(
+        "site.*.mini_programs",
+        "[]",
+        r#"["mini"]"#,
+        "Mini-program accounts (小程序), by name, that sign in at `/_wx/mini-program/login`. Their sessions are good on the \
+         routes of the site's own account",
+    ),
+    key(
+        "site.*.jssdk",
+        "false",
+        "true",
+        "Answer `/_wx/jssdk?url=` with a JS-SDK signature for a page of this site",
     ),
     key(
         "site.*.route.prefix",
@@ -361,6 +427,19 @@ pub static KEYS: &[Key] = &[
         "the site's `account`",
         r#""main""#,
         "The account that people sign in with on this route, by name",
+    ),
+    key(
+        "site.*.route.outside_wechat",
+        "the site's, or `website` where the site has one, or else `help`",
+        r#""scan""#,
+        "What somebody outside WeChat gets who has to sign in: `help` a page that says to open it in WeChat; `scan` a \
+         code to scan with the phone; `website` a sign-in with the site's `website`",
+    ),
+    key(
+        "site.*.route.require",
+        "nothing more",
+        r#""follower""#,
+        "`follower`: only people who follow the account come in. Others see a page that says how to",
     ),
     key(
         "site.*.route.inject",

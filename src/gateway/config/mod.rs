@@ -21,11 +21,13 @@
 //! # Ok::<(), wxgate::gateway::config::Problems>(())
 //! ```
 
+mod account;
 mod checks;
 mod data;
 mod files;
 mod flags;
 pub mod keys;
+mod kinds;
 mod problem;
 mod read;
 mod reader;

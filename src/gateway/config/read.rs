@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, ffi::OsString, fs, path::Path, s
 use toml::de::DeTable;
 
 use super::{
-    checks,
+    account, checks,
     data::Config,
     problem::{Problem, Problems, in_order},
     reader::{Section, Source},
@@ -98,7 +98,7 @@ pub(super) fn read(source: &Source<'_>) -> Result<Config, Problems> {
 /// `None` if a problem was noted.
 fn build(source: &Source<'_>, table: &DeTable<'_>) -> Option<Config> {
     let top = Section::top(source, table);
-    let (accounts, account_names) = server::accounts(&top);
+    let (accounts, account_names) = account::read(&top);
     let sites = site::read(&top, &account_names);
     let clients = server::clients(&top, &sites);
     let config = server::read(&top);
@@ -111,7 +111,9 @@ fn build(source: &Source<'_>, table: &DeTable<'_>) -> Option<Config> {
         return None;
     }
     let config = Config {
-        accounts: accounts.into_iter().map(|(name, account)| (name, account.value)).collect(),
+        server_token_secrets: of_accounts(&accounts, |draft| draft.server_token_secret.clone()),
+        follow_codes: of_accounts(&accounts, |draft| draft.follow_code.clone()),
+        accounts: of_accounts(&accounts, |draft| Some(draft.account.clone())),
         clients: clients.into_iter().map(|(name, client)| (name, client.value)).collect(),
         sites: sites
             .into_iter()
@@ -122,4 +124,13 @@ fn build(source: &Source<'_>, table: &DeTable<'_>) -> Option<Config> {
     };
     checks::warn(&top, &config, &account_places, &site_places);
     Some(config)
+}
+
+/// What some of the accounts have, by their names.
+fn of_accounts<T>(
+    accounts: &account::Drafts,
+    what: impl Fn(&account::Draft) -> Option<T>,
+) -> BTreeMap<String, T> {
+    let accounts = accounts.iter();
+    accounts.filter_map(|(name, draft)| Some((name.clone(), what(&draft.value)?))).collect()
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     gateway::proxy::{UpstreamSpec, UpstreamUrl},
-    login::{Login, PathPattern},
+    login::{Login, Outside, PathPattern},
     wechat::{OpenId, UnionId},
 };
 
@@ -29,6 +29,9 @@ pub(super) struct Keys {
     preserve_host: Option<Given<bool>>,
     pub(super) login: Option<Given<Login>>,
     pub(super) account: Option<Given<String>>,
+    pub(super) outside: Option<Given<Outside>>,
+    /// There is one word for it: `follower`.
+    pub(super) require: Option<Given<()>>,
     inject: Option<Given<Inject>>,
     fragment: Option<Given<bool>>,
     connect_timeout: Option<Given<Duration>>,
@@ -63,6 +66,8 @@ impl Keys {
             account: section.text("account", |text| {
                 known_name(text, "account", accounts.iter().map(|name| &**name))
             }),
+            outside: section.text("outside_wechat", values::outside),
+            require: section.text("require", values::require),
             inject: inject(section),
             fragment: section.flag("fragment"),
             connect_timeout: section.text("connect_timeout", duration(values::CONNECT)),
@@ -88,6 +93,8 @@ impl Keys {
             preserve_host: or(self.preserve_host.as_ref(), site.preserve_host.as_ref()),
             login: or(self.login.as_ref(), site.login.as_ref()),
             account: or(self.account.as_ref(), site.account.as_ref()),
+            outside: or(self.outside.as_ref(), site.outside.as_ref()),
+            require: or(self.require.as_ref(), site.require.as_ref()),
             inject: or(self.inject.as_ref(), site.inject.as_ref()),
             fragment: or(self.fragment.as_ref(), site.fragment.as_ref()),
             connect_timeout: or(self.connect_timeout.as_ref(), site.connect_timeout.as_ref()),
@@ -312,6 +319,18 @@ impl RouteDraft {
                  login = \"optional\"",
             );
         }
+        if let Some(require) = &self.own.require
+            && self.all.asks() < Login::Base
+        {
+            source.refuse(
+                &require.place,
+                format!(
+                    "with login = {:?} nobody has to be known, so nobody could be asked for; write login = \"base\" \
+                     next to it",
+                    login_word(self.all.asks())
+                ),
+            );
+        }
         self.check_folder(section);
         self.own.check_lists(section, self.all.asks());
     }
@@ -365,6 +384,9 @@ impl RouteDraft {
             preserve_host: all.preserve_host.is_none_or(|given| given.value),
             login,
             account: all.account.map_or_else(|| account.to_owned(), |given| given.value),
+            outside_wechat: self.own.outside.map(|given| given.value),
+            // What the site requires is for those of its routes that ask who somebody is.
+            followers_only: all.require.is_some() && is_asked,
             inject: all.inject.map_or(Inject { headers: true, ..Inject::default() }, |given| {
                 let looks = login != Login::Off;
                 let Inject { html, assertion, .. } = given.value;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    checks,
+    account::appid,
     data::{AssertionConfig, ClientApp, Config, Limits, TlsFiles},
     files,
     reader::{Given, Section},
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     origin::Origin,
-    wechat::{Account, AccountKind, AppId, Endpoints, Lang},
+    wechat::{AccountKind, Endpoints, Lang},
 };
 
 /// All but accounts, sites and clients.
@@ -57,6 +57,8 @@ pub(super) fn read(top: &Section<'_>) -> Config {
         wechat: wechat(&top.section("wechat")),
         assertion: assertion(&top.section("assertion")),
         accounts: BTreeMap::new(),
+        server_token_secrets: BTreeMap::new(),
+        follow_codes: BTreeMap::new(),
         sites: BTreeMap::new(),
         clients: BTreeMap::new(),
         warnings: Vec::new(),
@@ -134,10 +136,17 @@ fn wechat(section: &Section<'_>) -> Endpoints {
     let api = values_of(api);
     let endpoints = Endpoints::default().with_api(api.iter().map(Origin::as_str));
     let endpoints = endpoints.expect("these are origins");
-    match section.text("open", urls::origin) {
-        Some(open) => endpoints.with_open(open.value.as_str()).expect("it is an origin"),
-        None => endpoints,
+    let mut endpoints = endpoints;
+    if let Some(open) = section.text("open", urls::origin) {
+        endpoints = endpoints.with_open(open.value.as_str()).expect("it is an origin");
     }
+    if let Some(wecom) = section.text("wecom", urls::origin) {
+        endpoints = endpoints.with_wecom(wecom.value.as_str()).expect("it is an origin");
+    }
+    if let Some(desktop) = section.text("wecom_desktop", urls::origin) {
+        endpoints = endpoints.with_wecom_desktop(desktop.value.as_str()).expect("it is an origin");
+    }
+    endpoints
 }
 
 fn assertion(section: &Section<'_>) -> AssertionConfig {
@@ -149,54 +158,12 @@ fn assertion(section: &Section<'_>) -> AssertionConfig {
 
 type Named<T> = Vec<(String, Given<T>)>;
 
-/// The accounts that are good, and the names of all.
-pub(super) fn accounts(top: &Section<'_>) -> (Named<Account>, Vec<String>) {
-    let sections = top.named("account", "account.*");
-    if sections.is_empty() && !top.has("account") {
-        let place = top.place.below("account");
-        top.source.refuse(
-            &place,
-            "there is no account; write [account.main], and below it appid = \
-             \"wx0123456789abcdef\" and secret_file = \"secret.txt\"",
-        );
-    }
-    let mut found: Named<Account> = Vec::new();
-    let names = sections.iter().map(|(name, _)| name.clone()).collect();
-    for (name, section) in sections {
-        let appid = appid(&section);
-        let secret = files::secret(&section);
-        let kind = section.text("kind", values::kind);
-        let message_keys = files::message_keys(&section);
-        let (Some(appid), Some(secret)) = (appid, secret) else { continue };
-        let twin = found.iter().find(|(_, other)| *other.value.appid() == appid.value);
-        if let Some((other, _)) = twin {
-            section.source.refuse(
-                &appid.place,
-                format!(
-                    "{} is the appid of account {other:?} already; one account is enough",
-                    quoted(appid.value.as_str())
-                ),
-            );
-        }
-        let make = match kind.map(|given| given.value) {
-            Some(AccountKind::Website) => Account::website,
-            _ => Account::official_account,
-        };
-        let mut value = make(appid.value.as_str(), secret).expect("it is an appid");
-        if let Some(keys) = message_keys {
-            value = value.with_messages(keys);
-        }
-        found.push((name, Given { value, place: section.place.clone() }));
-    }
-    (found, names)
-}
-
 /// The apps that sign in through us.
 pub(super) fn clients(top: &Section<'_>, sites: &[Draft<'_>]) -> Named<ClientApp> {
     let mut found: Named<ClientApp> = Vec::new();
     for (name, section) in top.named("client", "client.*") {
         let appid = appid(&section);
-        let secret = files::secret(&section);
+        let secret = files::secret(&section, AccountKind::OfficialAccount);
         let names = || sites.iter().map(|site| &*site.name);
         let site = section.text("site", |text| known_name(text, "site", names()));
         if !section.has("site") {
@@ -236,14 +203,4 @@ pub(super) fn clients(top: &Section<'_>, sites: &[Draft<'_>]) -> Named<ClientApp
         found.push((name, Given { value, place: section.place.clone() }));
     }
     found
-}
-
-fn appid(section: &Section<'_>) -> Option<Given<AppId>> {
-    if !section.has("appid") {
-        section.missing("appid");
-    }
-    section.text("appid", |text| {
-        let appid = AppId::parse(text).ok().filter(|appid| !appid.is_corpid());
-        appid.ok_or_else(|| checks::appid_advice(text))
-    })
 }

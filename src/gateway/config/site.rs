@@ -1,6 +1,7 @@
 //! Reads sites.
 
 use super::{
+    account::Names,
     data::{ProofFile, Site},
     files,
     reader::{Given, Section},
@@ -10,6 +11,7 @@ use super::{
     values::known_name,
 };
 use crate::{
+    login::Outside,
     origin::Origin,
     wechat::{OpenId, UnionId},
 };
@@ -23,6 +25,10 @@ pub(super) struct Draft<'d> {
     pub(super) sign_in_at: Option<Given<String>>,
     /// The account of the routes that name none.
     pub(super) account: Option<String>,
+    pub(super) website: Option<Given<String>>,
+    pub(super) mini_programs: Vec<Given<String>>,
+    pub(super) jssdk: Option<Given<bool>>,
+    pub(super) outside: Option<Given<Outside>>,
     cors_origins: Vec<Origin>,
     proof_files: Vec<ProofFile>,
     forward_auth: bool,
@@ -31,7 +37,7 @@ pub(super) struct Draft<'d> {
 }
 
 /// The sites, in the order of the file.
-pub(super) fn read<'d>(top: &Section<'d>, accounts: &[String]) -> Vec<Draft<'d>> {
+pub(super) fn read<'d>(top: &Section<'d>, accounts: &Names) -> Vec<Draft<'d>> {
     let sections = top.named("site", "site.*");
     if sections.is_empty() && !top.has("site") {
         let place = top.place.below("site");
@@ -44,7 +50,7 @@ pub(super) fn read<'d>(top: &Section<'d>, accounts: &[String]) -> Vec<Draft<'d>>
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
     let mut drafts: Vec<_> = sections
         .into_iter()
-        .map(|(name, section)| draft(name, section, &names, accounts))
+        .map(|(name, section)| draft(name, section, &names, &accounts.all))
         .collect();
     default_accounts(&mut drafts, accounts);
     drafts
@@ -82,12 +88,17 @@ fn draft<'d>(
     if !section.has("public_url") {
         section.missing("public_url");
     }
+    let account = |text: &str| known_name(text, "account", accounts.iter().map(|name| &**name));
     Draft {
         lists: site.lists(),
         public_url: section.text("public_url", urls::origin),
         hosts: section.list("hosts", urls::host).map(|list| list.value).unwrap_or_default(),
         sign_in_at: section
             .text("sign_in_at", |text| known_name(text, "site", names.iter().map(|name| &**name))),
+        website: section.text("website", account),
+        mini_programs: section.list("mini_programs", account).map_or(Vec::new(), |list| list.value),
+        jssdk: section.flag("jssdk").filter(|given| given.value),
+        outside: site.outside,
         account: site.account.map(|given| given.value),
         cors_origins: values_of(section.list("cors_origins", urls::origin)),
         proof_files: files::proofs(&section),
@@ -114,7 +125,7 @@ fn note_twins(section: &Section<'_>, routes: &[RouteDraft]) {
 }
 
 /// A site without an account of its own takes that of the site where its people sign in, or else the only one.
-fn default_accounts(drafts: &mut [Draft<'_>], accounts: &[String]) {
+fn default_accounts(drafts: &mut [Draft<'_>], accounts: &Names) {
     let own: Vec<_> = drafts.iter().map(|site| (site.name.clone(), site.account.clone())).collect();
     for site in drafts {
         if site.account.is_some() || site.section.has("account") {
@@ -122,18 +133,23 @@ fn default_accounts(drafts: &mut [Draft<'_>], accounts: &[String]) {
         }
         let elsewhere = site.sign_in_at.as_ref();
         let elsewhere = elsewhere.and_then(|at| own.iter().find(|(name, _)| *name == at.value));
-        site.account = match accounts {
+        site.account = match &*accounts.usual {
             [only] => Some(only.clone()),
             _ => elsewhere.and_then(|(_, account)| account.clone()),
         };
         let all_say =
             !site.routes.is_empty() && site.routes.iter().all(|route| route.all.account.is_some());
-        if site.account.is_none() && !accounts.is_empty() && !all_say {
+        if site.account.is_none() && !accounts.all.is_empty() && !all_say {
             let place = site.section.place.below("account");
-            let why = format!(
-                "there are several accounts, so one has to be chosen; write account = one of {}",
-                accounts.join(", ")
-            );
+            let why = if accounts.usual.is_empty() {
+                "there are mini-programs alone, to which nobody can be sent to sign in; write an account of another kind"
+                    .to_owned()
+            } else {
+                format!(
+                    "there are several accounts, so one has to be chosen; write account = one of {}",
+                    accounts.usual.join(", ")
+                )
+            };
             site.section.source.refuse(&place, why);
         }
     }
@@ -153,7 +169,16 @@ impl Draft<'_> {
         let finished = self.routes.into_iter().map(|route| route.finish(&account));
         let mut routes = finished.collect::<Option<Vec<_>>>()?;
         routes.sort_by_cached_key(precedence);
+        let offers_website = self.website.as_ref().map(|_| Outside::Website);
         let site = Site {
+            outside_wechat: self
+                .outside
+                .map(|given| given.value)
+                .or(offers_website)
+                .unwrap_or_default(),
+            website: self.website.map(|given| given.value),
+            mini_programs: self.mini_programs.into_iter().map(|given| given.value).collect(),
+            jssdk: self.jssdk.is_some(),
             public_url: self.public_url?.value,
             hosts: self.hosts.into_iter().map(|given| given.value).collect(),
             sign_in_at: self.sign_in_at.map(|given| given.value),

@@ -34,6 +34,7 @@ pub(super) fn session(section: &Section<'_>) -> SessionConfig {
         keys = key_file(section, store.as_ref());
     }
     let (key_file, keys) = keys;
+    let subject = section.text("subject", values::subject);
     let refresh = section.text("refresh_profiles_after", duration(values::SESSION));
     SessionConfig {
         store: store.unwrap_or(StoreKind::Memory),
@@ -43,6 +44,7 @@ pub(super) fn session(section: &Section<'_>) -> SessionConfig {
         lifetimes: lifetimes(section),
         refresh_profiles_after: refresh
             .map_or(Duration::from_secs(24 * 60 * 60), |given| given.value),
+        subject: subject.map(|given| given.value).unwrap_or_default(),
     }
 }
 

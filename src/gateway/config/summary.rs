@@ -24,11 +24,21 @@ impl Config {
             let clients = self.clients.values().filter(|client| client.site == *name);
             let routes = site.routes.iter().filter(|route| route.login > Login::Off);
             let accounts = routes.map(|route| &route.account).chain(clients.map(|_| &site.account));
+            let accounts = accounts.map(String::as_str).chain(site.website_in_use());
             for account in accounts {
                 hosts.entry(account).or_default().insert(host);
             }
         }
         hosts.into_iter().map(|(name, hosts)| (name, hosts.into_iter().collect())).collect()
+    }
+
+    /// Whether anything needs the account's own `access_token`.
+    pub fn uses_server_token(&self, account: &str) -> bool {
+        self.server_token_secrets.contains_key(account)
+            || self.sites.values().any(|site| {
+                let follows = |route: &Route| route.followers_only && route.account == account;
+                (site.jssdk && site.account == account) || site.routes.iter().any(follows)
+            })
     }
 
     /// Whether WeChat sends people back to this site.
@@ -64,6 +74,11 @@ impl Config {
             let asking = guest.routes.iter().filter(|route| route.login > Login::Off);
             accounts.extend(asking.map(|route| &*route.account));
         }
+        accounts.extend(site.website_in_use());
+        accounts.extend(site.mini_programs.iter().map(String::as_str));
+        for (_, guest) in &guests {
+            accounts.extend(guest.website_in_use());
+        }
         if self.clients.values().any(|client| client.site == name) {
             accounts.insert(&site.account);
         }
@@ -77,6 +92,13 @@ impl Config {
             None => {
                 for account in accounts {
                     register(text, account, &self.accounts[account], site)?;
+                    if self.uses_server_token(account) {
+                        writeln!(
+                            text,
+                            "    its own access_token is needed: put this machine's public address on the account's IP list \
+                             (IP白名单)"
+                        )?;
+                    }
                 }
             }
         }
@@ -133,7 +155,18 @@ fn register(text: &mut String, name: &str, account: &Account, site: &Site) -> st
                 "  at WeChat: register 授权回调域: {host} for account {name} ({appid}), at open.weixin.qq.com"
             )
         }
-        AccountKind::MiniProgram | AccountKind::Wecom => Ok(()),
+        AccountKind::Wecom => {
+            writeln!(
+                text,
+                "  at WeCom: register 可信域名: {host} for the app of account {name} ({appid}), at work.weixin.qq.com"
+            )
+        }
+        AccountKind::MiniProgram => {
+            writeln!(
+                text,
+                "  at WeChat: register request合法域名 and 业务域名: {host} for account {name} ({appid}), at mp.weixin.qq.com"
+            )
+        }
     }
 }
 

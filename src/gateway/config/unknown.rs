@@ -54,6 +54,9 @@ pub(super) fn advice(kind: &str, path: &str, name: &str) -> String {
 fn secret_advice(kind: &str, path: &str, lower: &str) -> String {
     let (key, example) = match kind {
         "account.*" if lower.contains("aes") => ("message_aes_key_file", "message-aes-key.txt"),
+        "account.*" if lower.contains("server") => {
+            ("server_token_secret_file", "server-token-secret.txt")
+        }
         "account.*" if lower.contains("token") => ("message_token_file", "message-token.txt"),
         "session" => ("store_password_file", "redis.txt"),
         _ => ("secret_file", "secret.txt"),

@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
-    login::Login,
-    wechat::{AccountKind, Lang},
+    login::{Login, Outside},
+    session::Subject,
+    wechat::{AccountKind, Lang, ServerTokenKind},
 };
 use http::Method;
 use ipnet::IpNet;
@@ -131,6 +132,19 @@ pub(super) fn login(text: &str) -> Result<Login, String> {
     one_of(text, &words)
 }
 
+pub(super) fn outside(text: &str) -> Result<Outside, String> {
+    let words = Outside::ALL.map(|outside| (outside.as_str(), outside));
+    one_of(text, &words)
+}
+
+pub(super) fn require(text: &str) -> Result<(), String> {
+    one_of(text, &[("follower", ())])
+}
+
+pub(super) fn subject(text: &str) -> Result<Subject, String> {
+    one_of(text, &[("account", Subject::Account), ("unionid", Subject::Unionid)])
+}
+
 /// The file's word for it.
 pub(super) const fn login_word(login: Login) -> &'static str {
     match login {
@@ -142,9 +156,24 @@ pub(super) const fn login_word(login: Login) -> &'static str {
 }
 
 pub(super) fn kind(text: &str) -> Result<AccountKind, String> {
-    let words =
-        [("official-account", AccountKind::OfficialAccount), ("website", AccountKind::Website)];
-    one_of(text, &words)
+    one_of(text, &KINDS)
+}
+
+const KINDS: [(&str, AccountKind); 4] = [
+    ("official-account", AccountKind::OfficialAccount),
+    ("website", AccountKind::Website),
+    ("mini-program", AccountKind::MiniProgram),
+    ("wecom", AccountKind::Wecom),
+];
+
+/// The file's word for it.
+pub(super) fn kind_word(kind: AccountKind) -> &'static str {
+    let known = KINDS.iter().find(|(_, known)| *known == kind);
+    known.map_or("official-account", |(word, _)| word)
+}
+
+pub(super) fn server_token(text: &str) -> Result<ServerTokenKind, String> {
+    one_of(text, &[("stable", ServerTokenKind::Stable), ("classic", ServerTokenKind::Classic)])
 }
 
 pub(super) fn lang(text: &str) -> Result<Lang, String> {

@@ -7,8 +7,9 @@ use super::{
     SECRET,
 };
 use crate::{
-    login::Login,
-    wechat::{AccountKind, Lang, MessageKeys},
+    login::{Login, Outside},
+    session::Subject,
+    wechat::{AccountKind, Lang, MessageKeys, ServerTokenKind},
 };
 
 fn h5_route(config: &Config) -> &Route {
@@ -148,11 +149,32 @@ pub(super) static CASES: &[Case] = &[
         "400 days",
     ),
     (
+        "session.subject",
+        "subject = 'unionid'",
+        |c| c.session.subject == Subject::Unionid,
+        "subject = 'unoinid'",
+        "did you mean \"unionid\"?",
+    ),
+    (
         "session.refresh_profiles_after",
         "refresh_profiles_after = '1s'",
         |c| c.session.refresh_profiles_after == SECOND,
         "refresh_profiles_after = 'often'",
         "not a time",
+    ),
+    (
+        "wechat.wecom",
+        "wecom = 'http://127.0.0.1:9100'",
+        |c| c.wechat.wecom().is_loopback(),
+        "wecom = 'http://wecom.example.com'",
+        "loopback",
+    ),
+    (
+        "wechat.wecom_desktop",
+        "wecom_desktop = 'http://127.0.0.1:9100'",
+        |c| c.wechat.wecom_desktop().is_loopback(),
+        "wecom_desktop = 'http://wecom.example.com'",
+        "loopback",
     ),
     (
         "wechat.api",
@@ -218,6 +240,34 @@ pub(super) static CASES: &[Case] = &[
         "43 letters and digits",
     ),
     (
+        "account.*.agentid",
+        "agentid = 1000002\nkind = 'wecom'",
+        |c| c.accounts["main"].agentid() == Some(1_000_002),
+        "agentid = 1000002",
+        "has no agentid",
+    ),
+    (
+        "account.*.server_token",
+        "server_token = 'classic'",
+        |c| c.accounts["main"].basic_token() == ServerTokenKind::Classic,
+        "server_token = 'clasic'",
+        "did you mean \"classic\"?",
+    ),
+    (
+        "account.*.server_token_secret_file",
+        "server_token_secret_file = 'server-token-secret.txt'",
+        |c| c.server_token_secrets["main"].is(b"0123456789abcdef"),
+        "server_token_secret_file = 'old-pin.txt'",
+        "shorter than 16",
+    ),
+    (
+        "account.*.follow_code_file",
+        "follow_code_file = 'follow.png'",
+        |c| c.follow_codes.contains_key("main"),
+        "follow_code_file = 'secret.txt'",
+        "not a PNG",
+    ),
+    (
         "site.*.public_url",
         "public_url = 'http://localhost:8080'",
         |c| c.sites["h5"].public_url.is_loopback(),
@@ -266,6 +316,21 @@ pub(super) static CASES: &[Case] = &[
         "account = 'man'",
         "did you mean \"main\"?",
     ),
+    (
+        "site.*.website",
+        "website = 'web'\n[account.web]\nappid = 'wx1111111111111111'\nsecret_file = 'secret.txt'\nkind = 'website'",
+        |c| c.sites["h5"].website.as_deref() == Some("web"),
+        "website = 'main'",
+        "an account of kind \"website\"",
+    ),
+    (
+        "site.*.mini_programs",
+        "mini_programs = ['mini']\n[account.mini]\nappid = 'wx2222222222222222'\nsecret_file = 'secret.txt'\nkind = 'mini-program'",
+        |c| c.sites["h5"].mini_programs == ["mini"],
+        "mini_programs = ['main']",
+        "an account of kind \"mini-program\"",
+    ),
+    ("site.*.jssdk", "jssdk = true", |c| c.sites["h5"].jssdk, "jssdk = 'yes'", "true or false"),
     (
         "site.*.route.prefix",
         "prefix = '/api/'",
@@ -342,6 +407,20 @@ pub(super) static CASES: &[Case] = &[
         |c| h5_route(c).account == "main",
         "account = 'other'",
         "there is no account",
+    ),
+    (
+        "site.*.route.outside_wechat",
+        "outside_wechat = 'scan'",
+        |c| h5_route(c).outside_wechat == Some(Outside::Scan),
+        "outside_wechat = 'website'",
+        "no website account",
+    ),
+    (
+        "site.*.route.require",
+        "require = 'follower'",
+        |c| h5_route(c).followers_only,
+        "require = 'folower'",
+        "did you mean \"follower\"?",
     ),
     (
         "site.*.route.inject",

@@ -1,6 +1,7 @@
 //! Tests that each key is read and refused where it is wrong, and that no message shows a secret.
 
 mod cases;
+mod doors;
 mod messages;
 mod stores;
 mod together;
@@ -46,10 +47,13 @@ impl Folder {
             ("MP_verify_0123456789abcdef.txt", "0123456789abcdef"),
             ("WW_verify_abc.txt", "abc\n"),
             ("MP_verify_empty.txt", ""),
+            ("server-token-secret.txt", "0123456789abcdef\n"),
+            ("old-pin.txt", "1234\n"),
             ("public/index.html", "<!doctype html>"),
         ] {
             fs::write(path.join(name), content).unwrap();
         }
+        fs::write(path.join("follow.png"), b"\x89PNG\r\n\x1a\n").unwrap();
         fs::set_permissions(path.join("wxgate.keys"), Permissions::from_mode(0o600)).unwrap();
         Self(path)
     }
@@ -136,6 +140,13 @@ fn c29_each_key_takes_its_example_and_no_value_of_another_type() {
         );
         let beside = match key.path {
             "account.*.message_aes_key_file" => "\nmessage_token_file = 'message-token.txt'",
+            "account.*.agentid" => "\nkind = 'wecom'",
+            "site.*.website" => {
+                "\n[account.web]\nappid = 'wx1111111111111111'\nsecret_file = 'secret.txt'\nkind = 'website'"
+            }
+            "site.*.mini_programs" => {
+                "\n[account.mini]\nappid = 'wx2222222222222222'\nsecret_file = 'secret.txt'\nkind = 'mini-program'"
+            }
             "tls.certificate" => "\nkey = 'key.pem'",
             "tls.key" => "\ncertificate = 'cert.pem'",
             "session.store_password_file" => "\nstore = 'redis://cache'\nkey_file = 'wxgate.keys'",
@@ -194,7 +205,8 @@ fn c29_keys_that_nobody_knows_are_refused_with_what_was_probably_meant() {
         (
             "account.*",
             "colour = 'x'",
-            "keys here are appid, secret_file, kind, message_token_file, message_aes_key_file",
+            "keys here are appid, secret_file, kind, agentid, server_token, server_token_secret_file, \
+             follow_code_file, message_token_file, message_aes_key_file",
         ),
     ] {
         let said = wrong(&with(section, line));
@@ -292,6 +304,7 @@ fn flags_make_the_configuration_that_the_file_would() {
         public_url: "https://h5.example.com".into(),
         upstream: "http://127.0.0.1:3000".into(),
         login: Login::Userinfo,
+        outside_wechat: Some("scan".into()),
         listen: Some("127.0.0.1:1".into()),
         admin_listen: Some("127.0.0.1:2".into()),
         trusted_proxy: vec!["127.0.0.1".into(), "10.0.0.0/8".into()],
@@ -305,7 +318,8 @@ fn flags_make_the_configuration_that_the_file_would() {
     let text = format!(
         "listen = '127.0.0.1:1'\nadmin_listen = '127.0.0.1:2'\n\
          trusted_proxies = ['127.0.0.1', '10.0.0.0/8']\n[session]\nlife = '1h'\n[wechat]\n\
-         api = ['http://127.0.0.1:9090']\nopen = 'http://127.0.0.1:9090'\n{ACCOUNT}{}login = 'userinfo'\n",
+         api = ['http://127.0.0.1:9090']\nopen = 'http://127.0.0.1:9090'\n{ACCOUNT}{}login = 'userinfo'\n\
+         outside_wechat = 'scan'\n",
         SITE.replace("h5]", "main]")
     );
     assert_eq!(format!("{config:?}"), format!("{:?}", good(&text)));
