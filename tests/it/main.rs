@@ -13,6 +13,7 @@ mod client_doors;
 mod command;
 mod config;
 mod domains;
+mod doors;
 mod facade;
 mod faults;
 mod fleet;

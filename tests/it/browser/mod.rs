@@ -1,7 +1,10 @@
 //! A real Chromium, driven by chromedriver, for what only a browser can show.
 
 mod demo;
+mod demo_doors;
+mod demo_pages;
 mod https;
+mod jssdk;
 mod pages;
 mod scan;
 mod single_page;

@@ -12,7 +12,12 @@ use std::{
     },
 };
 
-use axum::{Json, Router, extract::State, http::HeaderMap, response::IntoResponse};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
 use http::{Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use wxgate::{
@@ -23,9 +28,10 @@ use wxgate::{
 use super::{Chromium, Options};
 use crate::{
     domains::{Sites, Visitor, next, simulator},
+    doors::Place,
     facade::SHOP,
     faults::Watched,
-    world::{Answer, serve},
+    world::{Answer, WECHAT, serve},
 };
 
 const SITE: &str = r#"
@@ -82,6 +88,7 @@ impl Album {
         album.of_failures().await;
         album.of_outages().await;
         album.of_other_browsers().await;
+        album.of_doors().await;
         album
     }
 
@@ -190,6 +197,19 @@ impl Album {
         self.add("store-down", alice.get(&sites.at("one", "/page")).await);
     }
 
+    async fn of_doors(&mut self) {
+        let members = "[[site.h5.route]]\nprefix = '/members'\nrequire = 'follower'";
+        let staff = "[[site.h5.route]]\nprefix = '/staff'\naccount = 'corp'";
+        let place = Place::start(&format!("{members}\n{staff}")).await;
+        let bob = |agent| {
+            place.browser("bob").with("accept-language", self.lang).with("user-agent", agent)
+        };
+        let follow = bob(WECHAT).walk("/members").await;
+        let staff = bob("Mozilla/5.0 wxwork/4.1.30 MicroMessenger/7.0.1").walk("/staff").await;
+        self.add("follow", follow);
+        self.add("not-a-member", staff);
+    }
+
     /// Where WeChat is the real one, only its own browser can sign in.
     async fn of_other_browsers(&mut self) {
         let sites = Sites::with_settings("rate_limit = 0", SITE, |settings, _| {
@@ -222,6 +242,8 @@ fn titles() -> BTreeSet<String> {
         // Those that share a title stand in a constant of their own.
         let title = if definition.contains("LOOP,") {
             "The sign-in does not hold"
+        } else if definition.contains("FOLLOW_FIRST,") {
+            "Follow the account first"
         } else if definition.contains("FAILED,") {
             "Sign-in failed"
         } else {
@@ -233,10 +255,12 @@ fn titles() -> BTreeSet<String> {
 }
 
 /// Serves a page of the album at its place in it, as it was received.
-pub(super) async fn show(
-    State(pages): State<Arc<Mutex<Vec<Answer>>>>,
-    uri: Uri,
-) -> impl IntoResponse {
+pub(super) async fn show(State(pages): State<Arc<Mutex<Vec<Answer>>>>, uri: Uri) -> Response {
+    if uri.path() == "/_wx/follow-code" {
+        let kind = [(header::CONTENT_TYPE, "image/svg+xml")];
+        let drawing = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'><path d='M1 1h3v3h-3zM5 5h3v3h-3z'/></svg>";
+        return (kind, drawing).into_response();
+    }
     let at: usize = uri.path()[1..].parse().unwrap();
     let pages = pages.lock().unwrap();
     let page = &pages[at];
@@ -244,7 +268,7 @@ pub(super) async fn show(
     for name in [header::CONTENT_TYPE, header::CONTENT_SECURITY_POLICY, header::X_FRAME_OPTIONS] {
         headers.insert(name.clone(), page.headers[name].clone());
     }
-    (page.status, headers, page.body.clone())
+    (page.status, headers, page.body.clone()).into_response()
 }
 
 /// What is wrong with the page that is shown: a list of texts.
