@@ -29,12 +29,12 @@ const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 /// How a front proxy asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// nginx's `auth_request` and haproxy: 200, 401 or 403, and nothing else while the store is up.
+    /// nginx's `auth_request`: 200, 401 or 403, and nothing else while the store is up and WeChat says who follows.
     Oracle,
     /// nginx again, after a no: what goes to the browser, a redirect or a page. Never a yes, as the request itself is
     /// past the point where it could be served.
     Refusal,
-    /// Traefik and Caddy: a refusal goes to the browser as it is, so it may be a redirect or a page.
+    /// Traefik, Caddy and haproxy: a refusal goes to the browser as it is, so it may be a redirect or a page.
     Forward,
     /// Envoy: the same, and the original request is the request itself, below a prefix.
     ExtAuthz,
@@ -116,8 +116,10 @@ pub(super) fn untrusted(dialect: Dialect) -> Response<Full<Bytes>> {
 fn not_to_be_kept(dialect: Dialect, answer: &mut Response<Full<Bytes>>) {
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if !headers.get_all(header::VARY).iter().any(|vary| vary == "Cookie") {
-        headers.append(header::VARY, HeaderValue::from_static("Cookie"));
+    for session in ["Cookie", "X-WeChat-Session"] {
+        if !headers.get_all(header::VARY).iter().any(|vary| vary == session) {
+            headers.append(header::VARY, HeaderValue::from_static(session));
+        }
     }
     if dialect == Dialect::Oracle {
         *answer.body_mut() = Full::default();
@@ -160,8 +162,8 @@ async fn judge<'a>(sites: &'a Sites, dialect: Dialect, original: &Parts) -> Told
         }
     };
     let answer = match route {
-        // It was refused a moment ago: the store is back, or somebody has signed in since. An empty 200 would let a
-        // script believe that its order was taken.
+        // It was refused a moment ago: the store or WeChat is back, or somebody has signed in or followed since. An empty
+        // 200 would let a script believe that its order was taken.
         Some(_) if dialect == Dialect::Refusal => gate.page(Page::StoreDown, original),
         Some(route) => allow(route, &visitor, original),
         // An endpoint of ours always has an answer of its own.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The identity headers of [`inject = ["headers"]`](config::Inject::headers).
-const OWN: [&str; 8] = [
+const OWN: [&str; 10] = [
     "X-WeChat-Subject",
     "X-WeChat-Appid",
     "X-WeChat-Openid",
@@ -20,6 +20,8 @@ const OWN: [&str; 8] = [
     "X-WeChat-Scope",
     "X-WeChat-Nickname",
     "X-WeChat-Avatar",
+    "X-WeChat-Phone",
+    "X-WeChat-Former-Subject",
     "X-Forwarded-User",
 ];
 const FAMILIAR: [&str; 2] = ["X-Auth-Request-User", "X-Auth-Request-Preferred-Username"];

@@ -3,6 +3,11 @@
 use std::path::Path;
 
 use super::*;
+use crate::{
+    clock::Timestamp,
+    session::{Profile, Subject, UserChange, UserKey, UserRecord},
+    wechat::{AppId, OpenId, UnionId},
+};
 
 const ACCOUNTS: &str = "[account.main]\nappid = 'wx0123456789abcdef'\n\
                         [account.other]\nappid = 'wxfedcba9876543210'\n";
@@ -91,6 +96,76 @@ fn c11_what_no_route_asks_for_is_removed_and_the_rest_is_replaced() {
         }
         assert_eq!(caddy.contains("copy_headers"), !used.is_empty(), "{caddy}");
     }
+}
+
+#[test]
+fn c11_all_that_an_app_is_told_of_somebody_is_in_every_snippet() {
+    let key = UserKey {
+        appid: AppId::parse("wx0123456789abcdef").unwrap(),
+        openid: OpenId::parse("o_alice").unwrap(),
+    };
+    let profile = Profile { nickname: "Alice".into(), avatar: Some("https://a.example/1".into()) };
+    let known = UserChange {
+        unionid: Some(UnionId::parse("u_alice").unwrap()),
+        profile: Some((profile, Timestamp::default())),
+        phone: Some("+8613800138000".into()),
+        ..UserChange::default()
+    };
+    let record = UserRecord::new(&key, None, UserChange::default());
+    let record = UserRecord::new(&key, Some(&record), known);
+    let mut told: Vec<_> =
+        record.headers(Subject::Unionid).map(|(name, _)| name.as_str().to_owned()).collect();
+    told.push("x-wechat-scope".to_owned());
+    assert_eq!(told.len(), 10, "{told:?}");
+    for (inject, is_told) in [("['headers']", true), ("[]", false)] {
+        let config = config("", &site(&format!("inject = {inject}\n")));
+        for name in &told {
+            let var = name.replace('-', "_");
+            let set = if is_told { format!("${var};") } else { "\"\";".to_owned() };
+            let nginx = printed(Kind::Nginx, &config).to_lowercase();
+            assert!(nginx.contains(&format!("proxy_set_header {name} {set}")), "{name} {nginx}");
+            let envoy = printed(Kind::Envoy, &config);
+            assert!(envoy.contains(&format!("- remove: {name}\n")), "{name} {envoy}");
+            assert!(envoy.contains(&format!("- exact: {name}\n")), "{name} {envoy}");
+            let caddy = printed(Kind::Caddy, &config).to_lowercase();
+            assert_eq!(caddy.contains(&format!("request_header @no_{var} -{name}\n")), is_told);
+        }
+    }
+}
+
+/// Where the token goes on the way to wxgate, and that it goes no further.
+#[test]
+fn c21_each_snippet_keeps_the_token_from_the_app() {
+    let config = config("", &site(""));
+    let printed = |kind| printed(kind, &config);
+    let nginx = printed(Kind::Nginx);
+    let removal = "    proxy_set_header X-WeChat-Session \"\";\n";
+    assert_eq!(nginx.matches(removal).count(), 1, "a question brings the token: {nginx}");
+    let (server, locations) = nginx.split_once("    location / {").unwrap();
+    assert!(server.contains(removal) && !locations.contains("X-WeChat-Session"), "{nginx}");
+
+    let envoy = printed(Kind::Envoy);
+    assert!(envoy.contains("                          - exact: x-wechat-session\n"), "{envoy}");
+    assert!(!envoy.contains("- remove: x-wechat-session"), "{envoy}");
+    let routes = |line: &str| envoy.matches(line).count();
+    assert_eq!(routes("cluster: app_h5 }\n"), 1, "{envoy}");
+    let route = "route: { cluster: app_h5 }\n                          # wxgate alone";
+    assert_eq!(routes(route), 1, "{envoy}");
+    assert_eq!(routes("request_headers_to_remove: [x-wechat-session]\n"), 1, "{envoy}");
+
+    // Traefik's question has all headers, and its answer replaces all those that the expression fits.
+    let traefik = printed(Kind::Traefik);
+    assert!(!traefik.contains("authRequestHeaders"), "{traefik}");
+    assert!(traefik.contains("authResponseHeadersRegex: (?i)^x[^a-z0-9](wechat[^a-z0-9].*|"));
+
+    let haproxy = printed(Kind::Haproxy);
+    let asked = haproxy.find("httpclient():get").unwrap();
+    let removed = haproxy.find("req_del_header(\"x-wechat-session\")").unwrap();
+    assert!(asked < removed, "{haproxy}");
+    let caddy = printed(Kind::Caddy);
+    let asked = caddy.find("forward_auth ").unwrap();
+    let removed = caddy.find("request_header -X-WeChat-Session\n").unwrap();
+    assert!(asked < removed && removed < caddy.find("# the app\n").unwrap(), "{caddy}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use wxgate::gateway::snippet::Kind;
 
-use super::visits;
+use super::{doors, visits};
 
 #[tokio::test]
 async fn c21_c25_people_of_three_sites_sign_in_and_out() {
@@ -17,6 +17,21 @@ async fn c29_each_kind_of_route_lets_in_whom_it_should() {
 #[tokio::test]
 async fn c11_c12_no_spelling_of_an_identity_header_reaches_the_app() {
     visits::spoofed_headers(Kind::Caddy).await;
+}
+
+#[tokio::test]
+async fn c21_c24_a_mini_program_s_token_opens_and_never_reaches_the_app() {
+    doors::tokens(Kind::Caddy).await;
+}
+
+#[tokio::test]
+async fn c29_c30_a_path_for_followers_is_for_nobody_else() {
+    doors::followers(Kind::Caddy).await;
+}
+
+#[tokio::test]
+async fn an_app_is_told_who_somebody_was_before_their_unionid_was_known() {
+    doors::former_subjects(Kind::Caddy).await;
 }
 
 #[tokio::test]

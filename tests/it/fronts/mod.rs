@@ -1,6 +1,8 @@
-//! The gateway behind real front proxies: three sites, two accounts, and a route of every kind.
+//! The gateway behind real front proxies: three sites, an account for each door, and a route of every kind.
 
 mod caddy;
+mod dialects;
+mod doors;
 mod haproxy;
 mod malformed;
 mod metadata;
@@ -40,6 +42,8 @@ use crate::{
 };
 
 const OTHER_APPID: &str = "wxfedcba9876543210";
+const WEBSITE: &str = "wx1111111111111111";
+const MINI_PROGRAM: &str = "wx2222222222222222";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PROOF: &str = "proof without a line's end";
 
@@ -54,10 +58,22 @@ const WORLD: &str = r#"
     secret = "0123456789abcdef0123456789abcdef"
     callback_hosts = ["desk.localhost"]
 
+    [[accounts]]
+    appid = "wx1111111111111111"
+    secret = "0123456789abcdef0123456789abcdef"
+    kind = "website"
+    callback_hosts = ["shop.localhost"]
+
+    [[accounts]]
+    appid = "wx2222222222222222"
+    secret = "0123456789abcdef0123456789abcdef"
+    kind = "mini-program"
+
     [[users]]
     name = "alice"
     nickname = "爱丽丝🌸"
     unionid = true
+    follower_of = ["wx0123456789abcdef"]
 
     [[users]]
     name = "bob"
@@ -72,6 +88,7 @@ const SITES: &str = r#"
     hosts = ["www.localhost"]
     account = "main"
     forward_auth = true
+    mini_programs = ["mini"]
     proof_files = ["MP_verify_abc.txt"]
 
     [[site.h5.route]]
@@ -89,6 +106,10 @@ const SITES: &str = r#"
     [[site.h5.route]]
     prefix = "/staff"
     allow_openids = ["ALICE"]
+
+    [[site.h5.route]]
+    prefix = "/members"
+    require = "follower"
 
     [[site.h5.route]]
     pattern = "/users/*/orders"
@@ -114,6 +135,20 @@ const SITES: &str = r#"
     upstream = "APP"
     inject = ["x-auth-request"]
     cors_origins = ["https://app.example.com"]
+    website = "web"
+    outside_wechat = "help"
+
+    [[site.shop.route]]
+    prefix = "/members"
+    require = "follower"
+
+    [[site.shop.route]]
+    prefix = "/desktop"
+    outside_wechat = "website"
+
+    [[site.shop.route]]
+    prefix = "/scanned"
+    outside_wechat = "scan"
 
     [site.desk]
     public_url = "http://desk.localhost:PORT"
@@ -136,6 +171,7 @@ struct Fronts {
     port: u16,
     /// Set to true, it cuts the line to the store.
     down: Arc<AtomicBool>,
+    clock: ManualClock,
     http: reqwest::Client,
     snippets: Box<dyn Fn(Kind) -> String + Send + Sync>,
     _gateway: Gateway,
@@ -143,7 +179,7 @@ struct Fronts {
 }
 
 impl Fronts {
-    /// Without a front proxy, and with this line about whom to trust.
+    /// Without a front proxy, and with these lines about whom to trust and other things.
     async fn without_proxy(trusted: &str) -> Self {
         let sim = Simulator::builder().world(World::from_toml(WORLD).unwrap());
         let sim = sim.start().await.unwrap();
@@ -159,7 +195,9 @@ impl Fronts {
         let text = format!(
             "listen = '{gateway}'\ncores = 1\nrate_limit = 0\n{trusted}\n\
              [wechat]\napi = ['{url}']\nopen = '{url}'\n\
-             [account.main]\nappid = '{APPID}'\n[account.other]\nappid = '{OTHER_APPID}'\n{sites}"
+             [account.main]\nappid = '{APPID}'\n[account.other]\nappid = '{OTHER_APPID}'\n\
+             [account.web]\nappid = '{WEBSITE}'\nkind = 'website'\n\
+             [account.mini]\nappid = '{MINI_PROGRAM}'\nkind = 'mini-program'\n{sites}"
         );
         let env = |name: &str| name.ends_with("_SECRET").then(|| SECRET.into());
         let config = Config::from_toml(&text, folder.path(), &env);
@@ -168,7 +206,7 @@ impl Fronts {
         let clock = ManualClock::new(SystemClock.now());
         let store = Watched::new(MemoryStore::builder().clock(clock.clone()).build());
         let down = store.down();
-        let settings = Settings::from_config(config.clone()).clock(clock);
+        let settings = Settings::from_config(config.clone()).clock(clock.clone());
         let running = Gateway::start(settings.store(store).client(client(&sim))).unwrap();
         let app_addr = app.url().replace("http://", "");
         let snippets = move |kind| {
@@ -181,6 +219,7 @@ impl Fronts {
             gateway,
             port,
             down,
+            clock,
             http: client_here(),
             snippets: Box::new(snippets),
             _gateway: running,
@@ -189,14 +228,23 @@ impl Fronts {
     }
 
     async fn trusting() -> Self {
-        Self::without_proxy("trusted_proxies = ['127.0.0.1']").await
+        Self::trusting_with("").await
+    }
+
+    /// With these lines more in its configuration.
+    async fn trusting_with(more: &str) -> Self {
+        Self::without_proxy(&format!("trusted_proxies = ['127.0.0.1']\n{more}")).await
     }
 
     /// With a real front proxy before it.
     async fn behind(kind: Kind) -> Behind {
-        let fronts = Self::trusting().await;
-        let proxy = Proxy::start(kind, &(fronts.snippets)(kind), fronts.port).await;
-        Behind { fronts, _proxy: proxy }
+        Self::trusting().await.standing_behind(kind).await
+    }
+
+    /// Puts a real front proxy before it.
+    async fn standing_behind(self, kind: Kind) -> Behind {
+        let proxy = Proxy::start(kind, &(self.snippets)(kind), self.port).await;
+        Behind { fronts: self, _proxy: proxy }
     }
 
     fn url(&self, site: &str) -> String {

@@ -31,12 +31,12 @@ fn page_of_ours(kind: Kind) -> StatusCode {
 }
 
 #[track_caller]
-fn is_html(answer: &Answer) {
+pub fn is_html(answer: &Answer) {
     assert_eq!(answer.headers["content-type"], "text/html; charset=utf-8", "{answer:?}");
     assert!(answer.headers["content-security-policy"].to_str().unwrap().contains("'none'"));
 }
 
-async fn signed_in(fronts: &Fronts, site: &str, user: &str) -> Browser {
+pub async fn signed_in(fronts: &Fronts, site: &str, user: &str) -> Browser {
     let browser = fronts.browser(site, user);
     let page = browser.walk("/page").await;
     assert_eq!((page.status, page.url.as_str()), (StatusCode::OK, &*browser.at("/page")));
@@ -48,7 +48,10 @@ pub async fn signing_in(kind: Kind) {
     let fronts = Fronts::behind(kind).await;
     for (site, appid) in [("h5", APPID), ("shop", APPID), ("desk", OTHER_APPID)] {
         let browser = fronts.browser(site, "alice");
-        browser.jar.lock().unwrap().insert("app".into(), "1".into());
+        // The other one is ours too: a session with another account.
+        for name in ["app", "wxgate-ww3333333333333333"] {
+            browser.jar.lock().unwrap().insert(name.into(), "1".into());
+        }
         let target = "/page?a=b%20c&d=/x//y&e=%2F%3F&f=http://g/";
         let page = browser.walk(target).await;
         assert_eq!((page.status, &*page.url), (StatusCode::OK, &*browser.at(target)), "{site}");
@@ -180,27 +183,26 @@ pub async fn routes(kind: Kind) {
 }
 
 /// The names by which a client could pose as somebody.
-const IDENTITY: [&str; 8] = [
+const IDENTITY: [&str; 10] = [
     "X-WeChat-Subject",
     "X-WeChat-Openid",
     "X-WeChat-Unionid",
     "X-WeChat-Nickname",
+    "X-WeChat-Phone",
+    "X-WeChat-Former-Subject",
     "X-WeChat-Assertion",
     "X-Forwarded-User",
     "X-Auth-Request-User",
     "X-Auth-Request-Preferred-Username",
 ];
 
-/// In every spelling that some app takes for the same name.
-fn spellings() -> Vec<String> {
-    let spell = |name: &str| {
-        let first = name.replacen('-', "_", 1);
-        let last = name.rsplit_once('-').map(|(a, b)| format!("{a}_{b}")).unwrap();
-        let all = name.replace('-', "_");
-        let dots = name.replace('-', ".");
-        [name.to_lowercase(), name.to_uppercase(), first, last, all.to_uppercase(), all, dots]
-    };
-    IDENTITY.iter().flat_map(|name| spell(name)).collect()
+/// Every spelling that some app takes for the same name.
+pub fn spellings(name: &str) -> [String; 7] {
+    let first = name.replacen('-', "_", 1);
+    let last = name.rsplit_once('-').map(|(a, b)| format!("{a}_{b}")).unwrap();
+    let all = name.replace('-', "_");
+    let dots = name.replace('-', ".");
+    [name.to_lowercase(), name.to_uppercase(), first, last, all.to_uppercase(), all, dots]
 }
 
 pub async fn spoofed_headers(kind: Kind) {
@@ -217,7 +219,7 @@ pub async fn spoofed_headers(kind: Kind) {
             _ => vec![("/page", &*session)],
         };
         for (path, cookie) in visits {
-            for name in spellings() {
+            for name in IDENTITY.iter().flat_map(|name| spellings(name)) {
                 let lines = [
                     ("host", &*host),
                     ("cookie", cookie),

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 use super::*;
 
 /// Every spelling under which some server would find what only we may say.
-const LIES: [&str; 14] = [
+const LIES: [&str; 16] = [
     "x-wechat-openid",
     "X-WECHAT-SUBJECT",
     "x_wechat_openid",
@@ -17,6 +17,8 @@ const LIES: [&str; 14] = [
     "x-forwarded-user",
     "x_forwarded_user",
     "x-wechat-assertion",
+    "x-wechat-phone",
+    "X_WeChat_Former-Subject",
     "x-wechat-unheard-of",
     "x-auth-request-user",
     "x_auth_request_user",
