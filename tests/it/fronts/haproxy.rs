@@ -2,7 +2,8 @@
 
 use wxgate::gateway::snippet::Kind;
 
-use super::{doors, visits};
+use super::{Fronts, doors, proxy::Proxy, raw, visits};
+use crate::world::WECHAT;
 
 #[tokio::test]
 async fn c21_c25_people_of_three_sites_sign_in_and_out() {
@@ -62,4 +63,43 @@ async fn websockets_pass_for_those_who_may() {
 #[tokio::test]
 async fn a_person_signs_in_with_a_real_browser() {
     visits::in_chromium(Kind::Haproxy).await;
+}
+
+#[tokio::test]
+async fn c17_a_script_that_breaks_lets_nobody_in() {
+    let fronts = Fronts::trusting().await;
+    let session = fronts.session("h5", "alice", "base").await;
+    let host = format!("h5.localhost:{}", fronts.port);
+    let lines = [("host", &*host), ("cookie", &session), ("user-agent", WECHAT)];
+    let good = (fronts.snippets)(Kind::Haproxy);
+    let begin = "    local said = ";
+    assert!(good.contains(begin), "{good}");
+    let broken = good.replace(begin, &format!("    error(\"broken\")\n{begin}"));
+    for (script, status, count) in [(broken, 503, 0), (good, 200, 1)] {
+        let _proxy = Proxy::start(Kind::Haproxy, &script, fronts.port).await;
+        let answer = raw(fronts.front(), "GET", "/page", &lines).await;
+        assert_eq!((answer.status, fronts.app.requests()), (status, count), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn c56_a_request_with_many_headers_harms_nobody_else() {
+    let fronts = Fronts::behind(Kind::Haproxy).await;
+    let session = fronts.session("h5", "alice", "base").await;
+    let host = format!("h5.localhost:{}", fronts.port);
+    let mut passed = 0;
+    for count in (60..=100).chain([10]) {
+        let names: Vec<_> = (0..count).map(|at| format!("x-a-{at}")).collect();
+        let mut lines = vec![("host", &*host), ("cookie", &session), ("user-agent", WECHAT)];
+        lines.extend(names.iter().map(|name| (&**name, "b")));
+        let answer = raw(fronts.front(), "GET", "/page", &lines).await;
+        match answer.status {
+            200 => passed += 1,
+            // Ours, and HAProxy's own where there are even more.
+            431 | 400 => assert!(count > 80, "{count} {answer:?}"),
+            _ => panic!("{count} {answer:?}"),
+        }
+    }
+    assert_eq!(fronts.app.requests(), passed);
+    assert!(passed > 21, "{passed}");
 }

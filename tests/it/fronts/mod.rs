@@ -199,7 +199,9 @@ impl Fronts {
              [account.web]\nappid = '{WEBSITE}'\nkind = 'website'\n\
              [account.mini]\nappid = '{MINI_PROGRAM}'\nkind = 'mini-program'\n{sites}"
         );
-        let env = |name: &str| name.ends_with("_SECRET").then(|| SECRET.into());
+        let is_app_secret =
+            |name: &str| name.ends_with("_SECRET") && !name.contains("_SERVER_TOKEN_");
+        let env = |name: &str| is_app_secret(name).then(|| SECRET.into());
         let config = Config::from_toml(&text, folder.path(), &env);
         let config = config.unwrap_or_else(|problems| panic!("{problems}"));
 
