@@ -1,5 +1,8 @@
 //! The demo: a small H5 site, the gateway in front of it, and a local WeChat behind it.
 
+mod configuration;
+mod phone;
+mod picture;
 mod site;
 
 use std::{
@@ -7,17 +10,18 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener},
 };
 
+use axum::Router;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
-    gateway::{Gateway, Settings, UpstreamUrl},
-    login::{Login, Policy, WechatLoginLayer},
+    doors::FollowCode,
+    gateway::{Gateway, Settings},
     origin::Origin,
-    secret::AppSecret,
-    simulator::{Simulator, StartError},
-    wechat::{Account, Client, Endpoints},
+    simulator::{AccountKind, Simulator, StartError},
 };
-use site::SiteFacts;
+use configuration::Places;
+use phone::Phone;
+use site::{Accounts, Person, SiteFacts};
 
 /// A demo that is running. Dropping it stops it.
 #[derive(Debug)]
@@ -25,6 +29,7 @@ pub struct Demo {
     gateway: Gateway,
     simulator: Simulator,
     site: JoinHandle<()>,
+    phone: JoinHandle<()>,
     public_url: Origin,
 }
 
@@ -63,22 +68,33 @@ impl Demo {
         let public_url = local(listen);
 
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = TcpListener::bind(anywhere).await.map_err(failed(anywhere))?;
-        let upstream = listener.local_addr().map_err(failed(anywhere))?;
-        let facts =
-            SiteFacts { public_url: public_url.to_string(), simulator_url: simulator.url() };
-        let site = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, site::site(facts)).await {
-                tracing::error!(%error, "the demo site has stopped");
-            }
-        });
+        let bind = async || {
+            let listener = TcpListener::bind(anywhere).await?;
+            let addr = listener.local_addr()?;
+            Ok((listener, addr))
+        };
+        let (site_listener, upstream) = bind().await.map_err(failed(anywhere))?;
+        let (phone_listener, phone_addr) = bind().await.map_err(failed(anywhere))?;
+        // By another name than the gateway, so that a browser keeps the phone's cookies apart.
+        let phone_url = format!("http://localhost:{}", phone_addr.port());
 
-        let upstream: UpstreamUrl =
-            format!("http://{upstream}").parse().expect("a socket address makes an upstream");
-        let login = login(&simulator, public_url.clone());
-        let settings = Settings::new(login, upstream).listen(listen);
-        let gateway = Gateway::start(settings).map_err(failed(listen))?;
-        Ok(Self { gateway, simulator, site, public_url })
+        let places =
+            Places { public_url: public_url.as_str(), upstream: &format!("http://{upstream}") };
+        let text = configuration::text(&simulator, &places);
+        let follow_code = FollowCode::new(picture::code(&format!("{public_url}/phone/follow")))
+            .expect("it is a small PNG");
+        let config = configuration::config(&text, &simulator, follow_code);
+        let gateway = Gateway::start(Settings::from_config(config)).map_err(failed(listen))?;
+
+        let facts = facts(&simulator, &public_url, phone_url.clone(), text);
+        let phone = Phone {
+            url: phone_url,
+            public_url: public_url.to_string(),
+            mini_program: facts.accounts.mini_program.clone(),
+        };
+        let site = serve("site", site_listener, site::site(facts));
+        let phone = serve("phone", phone_listener, phone::router(phone));
+        Ok(Self { gateway, simulator, site, phone, public_url })
     }
 
     /// The address to open in a browser.
@@ -95,23 +111,46 @@ impl Demo {
     pub async fn stop(self) {
         self.gateway.stop().await;
         self.simulator.stop().await;
+        self.phone.abort();
         self.site.abort();
     }
 }
 
-/// The login of the demo: each page shows another policy.
-fn login(simulator: &Simulator, public_url: Origin) -> WechatLoginLayer {
-    let account = &simulator.world().accounts[0];
-    let secret = AppSecret::new(account.secret.clone());
-    let account = Account::official_account(&account.appid, secret)
-        .expect("the simulator's account has an appid");
-    let endpoints = Endpoints::default()
-        .with_open(&simulator.url())
-        .and_then(|endpoints| endpoints.with_api([simulator.url()]))
-        .expect("the simulator is on loopback");
-    let policy =
-        Policy::all(Login::Optional).path("/silent", Login::Base).path("/profile", Login::Userinfo);
-    WechatLoginLayer::new(account, public_url).client(Client::new(endpoints)).policy(policy)
+/// What the site knows of the rest.
+fn facts(
+    simulator: &Simulator,
+    public_url: &Origin,
+    phone_url: String,
+    configuration: String,
+) -> SiteFacts {
+    let appid = |kind| configuration::account(simulator, kind).appid.clone();
+    let accounts = Accounts {
+        main: appid(AccountKind::OfficialAccount),
+        website: appid(AccountKind::Website),
+        mini_program: appid(AccountKind::MiniProgram),
+    };
+    let ids = [&accounts.main, &accounts.website, &accounts.mini_program];
+    let people = simulator.world().users.iter().map(|user| Person {
+        name: user.name.clone(),
+        nickname: user.nickname.clone(),
+        openids: ids.iter().map(|appid| user.openid(appid)).collect(),
+    });
+    SiteFacts {
+        public_url: public_url.to_string(),
+        simulator_url: simulator.url(),
+        phone_url,
+        configuration,
+        people: people.collect(),
+        accounts,
+    }
+}
+
+fn serve(name: &'static str, listener: TcpListener, router: Router) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "the demo's {name} has stopped");
+        }
+    })
 }
 
 fn local(addr: SocketAddr) -> Origin {

@@ -8,23 +8,23 @@ use wxgate::{demo::Demo, simulator::Fault};
 use super::{Chromium, Options};
 use crate::world::{APPID, EXCHANGE, USERINFO};
 
-const NICKNAME: &str = "爱丽丝🌸";
+pub(super) const NICKNAME: &str = "爱丽丝🌸";
 
-async fn demo() -> Demo {
+pub(super) async fn demo() -> Demo {
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Demo::start(anywhere, anywhere).await.expect("loopback has free ports")
 }
 
-fn at(demo: &Demo, path: &str) -> String {
+pub(super) fn at(demo: &Demo, path: &str) -> String {
     format!("{}{path}", demo.url())
 }
 
-fn openid(demo: &Demo, user: &str) -> String {
+pub(super) fn openid(demo: &Demo, user: &str) -> String {
     demo.simulator().world().user(user).expect("it lives there").openid(APPID)
 }
 
 /// Becomes alice at the simulator, which from then on asks no more than WeChat itself.
-async fn become_alice(demo: &Demo, browser: &Chromium) {
+pub(super) async fn become_alice(demo: &Demo, browser: &Chromium) {
     browser.open(&demo.simulator().url()).await;
     browser.tap("#user-alice").await;
     browser.see("#forget-user").await;
