@@ -22,7 +22,7 @@ use super::{
     observe::Event,
     pages::Page,
     parameters::Parameters,
-    policy::{Demand, Login, Policy},
+    policy::{Demand, Login},
     refresh,
     request::{canonicalise, full_uri, host},
     respond::{Look, Reply, share_with},
@@ -469,7 +469,7 @@ impl Gate {
     }
 
     #[cfg(feature = "gateway")]
-    pub(crate) fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> &super::policy::Policy {
         &self.0.policy
     }
 
