@@ -45,8 +45,7 @@ pub(crate) trait Doorway: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// A request for an address of a door.
-#[derive(Debug)]
+/// A request for an address of a door. Not to be printed: its headers and body hold cookies, tickets and codes.
 pub(crate) struct Call<'a> {
     pub(crate) head: &'a Parts,
     /// Empty for a request that only reads. Bounded.
