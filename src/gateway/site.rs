@@ -12,7 +12,8 @@ use super::{
 use crate::{
     doors::facade::Facade,
     login::{
-        ACCOUNT, Demand, Endpoint, Gate, PathPattern, TwoReadings, WechatUser, first_fit, parameter,
+        ACCOUNT, Demand, Endpoint, Gate, PathPattern, Rule, TwoReadings, WechatUser, first_fit,
+        parameter,
     },
 };
 
@@ -96,9 +97,7 @@ impl Site {
         if Endpoint::named_by(path).is_some() {
             return Ok(Found::Endpoint(self.gate_of(head.uri.query().unwrap_or_default())));
         }
-        let found = first_fit(&self.routes, path, |route, reading| {
-            route.pattern.fits(path, reading) && route.takes(&head.method)
-        })?;
+        let found = first_fit(&self.routes, None, path, |route| route.takes(&head.method))?;
         Ok(found.map_or(Found::Nothing, Found::Route))
     }
 
@@ -162,6 +161,18 @@ const AUTH_REQUEST_NAME: HeaderName = HeaderName::from_static("x-auth-request-pr
 const SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
 const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
 const ASSERTION: HeaderName = HeaderName::from_static("x-wechat-assertion");
+
+impl Rule for Route {
+    fn pattern(&self) -> &PathPattern {
+        &self.pattern
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        // People of one account are strangers to another.
+        let same_people = self.gate.account().appid() == other.gate.account().appid();
+        self.demand.covers(&other.demand) && (same_people || !other.demand.keeps_out())
+    }
+}
 
 impl Route {
     fn takes(&self, method: &Method) -> bool {

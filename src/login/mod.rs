@@ -144,7 +144,7 @@ pub(crate) use {
     callback::Flights,
     decision::{Asker, Endpoint, is_navigation},
     path::canonicalise,
-    pattern::{TwoReadings, first_fit},
+    pattern::{Rule, TwoReadings, first_fit},
     respond::{is_form, json as json_reply, nonce},
     start::ACCOUNT,
     ticket::SignInSite,

@@ -39,17 +39,26 @@ impl PathPattern {
     }
 
     /// Whether the rule speaks of a canonical path.
-    pub(crate) fn fits(&self, path: &str, reading: Parameters) -> bool {
+    pub(crate) fn fits(&self, path: &str, reading: Reading) -> bool {
         let mut segments = path.split('/').filter(|segment| !segment.is_empty());
         let all_fit = self.segments.iter().all(|wanted| {
             segments.next().is_some_and(|segment| match wanted {
                 Segment::Any => true,
-                Segment::Named(wanted) => {
-                    percent_decode(reading.name_of(segment).as_bytes()).eq(wanted.bytes())
-                }
+                Segment::Named(wanted) => reading.is(segment, wanted),
             })
         });
         all_fit && (self.below || segments.next().is_none())
+    }
+
+    /// Whether the case of the letters is all that sets them apart.
+    fn is_in_other_case(&self, other: &Self) -> bool {
+        let alike = |pair: (&Segment, &Segment)| match pair {
+            (Segment::Named(one), Segment::Named(other)) => one.eq_ignore_ascii_case(other),
+            (one, other) => one == other,
+        };
+        self.below == other.below
+            && self.segments.len() == other.segments.len()
+            && self.segments.iter().zip(&other.segments).all(alike)
     }
 }
 
@@ -109,18 +118,28 @@ pub struct InvalidPattern {
     reason: &'static str,
 }
 
-/// What becomes of a segment's parameters (`;x` in `/private;x`): Java servers cut them off, others do not.
+/// How a server reads the segments of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Parameters {
-    Cut,
-    Kept,
+pub(crate) enum Reading {
+    /// As they are written.
+    AsWritten,
+    /// Without their parameters (`;x` in `/private;x`), as Java servers do.
+    WithoutParameters,
+    /// Without them, and whatever the case of the letters, as Express and servers on Windows do.
+    Loose,
 }
 
-impl Parameters {
-    fn name_of(self, segment: &str) -> &str {
+impl Reading {
+    fn is(self, segment: &str, name: &str) -> bool {
+        let segment = match self {
+            Self::AsWritten => segment,
+            Self::WithoutParameters | Self::Loose => segment.split(';').next().unwrap_or_default(),
+        };
+        let segment = percent_decode(segment.as_bytes());
+        let lower = |byte: u8| byte.to_ascii_lowercase();
         match self {
-            Self::Cut => segment.split(';').next().unwrap_or_default(),
-            Self::Kept => segment,
+            Self::Loose => segment.map(lower).eq(name.bytes().map(lower)),
+            Self::AsWritten | Self::WithoutParameters => segment.eq(name.bytes()),
         }
     }
 }
@@ -129,25 +148,36 @@ impl Parameters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TwoReadings;
 
-/// The first rule that fits a canonical path, however servers read it.
-pub(crate) fn first_fit<'a, R>(
+/// One of several rules, sorted by the ranks of their patterns, of which the first that fits a path decides.
+pub(crate) trait Rule {
+    fn pattern(&self) -> &PathPattern;
+
+    /// Whether it lets in nobody whom the other keeps out.
+    fn covers(&self, other: &Self) -> bool;
+}
+
+/// The rule of a canonical path, among those that `apply`. It is an error where a server could take the path for another
+/// rule's, and that one keeps out somebody whom this one lets in.
+pub(crate) fn first_fit<'a, R: Rule>(
     rules: &'a [R],
+    otherwise: Option<&'a R>,
     path: &str,
-    fits: impl Fn(&R, Parameters) -> bool,
+    apply: impl Fn(&R) -> bool,
 ) -> Result<Option<&'a R>, TwoReadings> {
-    let find = |reading| rules.iter().find(|rule| fits(rule, reading));
-    let found = find(Parameters::Kept);
-    if path.contains(';') {
-        let same = match (found, find(Parameters::Cut)) {
-            (Some(one), Some(other)) => std::ptr::eq(one, other),
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
-            return Err(TwoReadings);
-        }
+    let fits = |rule: &R, reading| apply(rule) && rule.pattern().fits(path, reading);
+    let find = |reading| rules.iter().position(|rule| fits(rule, reading));
+    let at = find(Reading::AsWritten);
+    if path.contains(';') && find(Reading::WithoutParameters) != at {
+        return Err(TwoReadings);
     }
-    Ok(found)
+    let Some(found) = at.map(|at| &rules[at]).or(otherwise) else { return Ok(None) };
+    let (ahead, behind) = rules.split_at(at.unwrap_or(rules.len()));
+    let twins = behind.iter().filter(|rule| rule.pattern().is_in_other_case(found.pattern()));
+    let mut others = ahead.iter().chain(twins).filter(|rule| fits(rule, Reading::Loose));
+    if others.any(|other| !found.covers(other)) {
+        return Err(TwoReadings);
+    }
+    Ok(Some(found))
 }
 
 #[cfg(test)]
@@ -155,7 +185,7 @@ mod tests {
     use super::*;
 
     fn fits(pattern: &PathPattern, path: &str) -> bool {
-        pattern.fits(path, Parameters::Kept)
+        pattern.fits(path, Reading::AsWritten)
     }
 
     #[test]
@@ -172,8 +202,12 @@ mod tests {
         assert!(fits(&PathPattern::prefix("/订单"), "/%E8%AE%A2%E5%8D%95/1"));
         assert!(fits(&PathPattern::prefix("/"), "/anything"));
         for path in ["/private;v=1/x", "/private;"] {
-            assert!(private.fits(path, Parameters::Cut), "{path}");
+            assert!(private.fits(path, Reading::WithoutParameters), "{path}");
             assert!(!fits(&private, path), "{path}");
+        }
+        for path in ["/PRIVATE/x", "/Private;v=1", "/%50rivate"] {
+            assert!(private.fits(path, Reading::Loose), "{path}");
+            assert!(!private.fits(path, Reading::WithoutParameters), "{path}");
         }
     }
 
@@ -217,15 +251,46 @@ mod tests {
         assert_eq!(patterns, expected);
     }
 
+    /// What it speaks of, and how much it asks.
+    struct Asks(PathPattern, u8);
+
+    impl Rule for Asks {
+        fn pattern(&self) -> &PathPattern {
+            &self.0
+        }
+
+        fn covers(&self, other: &Self) -> bool {
+            self.1 >= other.1
+        }
+    }
+
+    fn asked(rules: &[(&str, u8)], path: &str) -> Result<Option<u8>, TwoReadings> {
+        let rule = |(prefix, asks): &(&str, u8)| Asks(PathPattern::prefix(prefix), *asks);
+        let mut rules: Vec<_> = rules.iter().map(rule).collect();
+        rules.sort_by_key(|rule| rule.0.rank());
+        Ok(first_fit(&rules, None, path, |_| true)?.map(|rule| rule.1))
+    }
+
     #[test]
     fn c27_a_path_that_two_rules_may_speak_of_is_refused() {
-        let rules = [PathPattern::prefix("/open"), PathPattern::prefix("/")];
-        let find = |path: &str| {
-            let found = first_fit(&rules, path, |rule, reading| rule.fits(path, reading))?;
-            Ok(found.map(|rule| rule == &rules[0]))
-        };
-        assert_eq!(find("/open/a;x"), Ok(Some(true)));
-        assert_eq!(find("/a;x"), Ok(Some(false)));
+        let find = |path| asked(&[("/open", 0), ("/", 1)], path);
+        assert_eq!(find("/open/a;x"), Ok(Some(0)));
+        assert_eq!(find("/a;x"), Ok(Some(1)));
         assert_eq!(find("/open;x/a"), Err(TwoReadings));
+    }
+
+    #[test]
+    fn c27_another_case_of_the_letters_opens_nothing() {
+        let find = |path| asked(&[("/", 0), ("/staff", 2), ("/staff/canteen", 1)], path);
+        assert_eq!(find("/staff/canteen"), Ok(Some(1)));
+        assert_eq!(find("/staff/CANTEEN"), Ok(Some(2)), "the one that asks for more decides");
+        for path in ["/Staff", "/STAFF/x", "/st%41ff/x", "/STAFF;a/x"] {
+            assert_eq!(find(path), Err(TwoReadings), "{path}");
+        }
+        for twins in [[("/a", 1), ("/A", 0)], [("/A", 0), ("/a", 1)]] {
+            assert_eq!(asked(&twins, "/a/x"), Ok(Some(1)));
+            assert_eq!(asked(&twins, "/A/x"), Err(TwoReadings));
+        }
+        assert_eq!(asked(&[("/a", 1)], "/A"), Ok(None), "what leads nowhere opens nothing");
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     identity::WechatUser,
-    pattern::{PathPattern, TwoReadings, first_fit},
+    pattern::{PathPattern, Rule, TwoReadings, first_fit},
 };
 use crate::wechat::{OpenId, UnionId};
 
@@ -69,7 +69,7 @@ pub struct Demand {
 }
 
 /// Who may come in, besides being signed in.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Members {
     openids: HashSet<OpenId>,
     unionids: HashSet<UnionId>,
@@ -156,6 +156,19 @@ impl Demand {
         self.outside
     }
 
+    /// Whether anybody has to sign in.
+    pub(crate) fn keeps_out(&self) -> bool {
+        self.login >= Login::Base
+    }
+
+    /// Whether nobody gets in here whom the other keeps out.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        (self.login >= other.login || !other.keeps_out())
+            && (other.members.is_none() || self.members == other.members)
+            && (self.followers_only || !other.followers_only)
+            && (self.own_account || !other.own_account)
+    }
+
     pub(crate) fn admits(&self, user: &WechatUser) -> bool {
         self.members.as_ref().is_none_or(|members| {
             members.openids.contains(user.openid())
@@ -166,17 +179,34 @@ impl Demand {
 
 /// What each path asks. The prefix that says most decides, and the default where none fits.
 ///
-/// The query never counts. A path with parameters (`/open;x/a`) that servers could read as another rule's is refused.
-#[derive(Clone, Debug, Default)]
+/// The query never counts. A path that servers could read as another rule's is refused: one with parameters
+/// (`/open;x/a`), and one in another case of the letters (`/PRIVATE`) where that rule keeps somebody out.
+#[derive(Clone, Debug)]
 pub struct Policy {
-    default: Demand,
+    default: (PathPattern, Demand),
     rules: Vec<(PathPattern, Demand)>,
+}
+
+impl Rule for (PathPattern, Demand) {
+    fn pattern(&self) -> &PathPattern {
+        &self.0
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        self.1.covers(&other.1)
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::all(Demand::default())
+    }
 }
 
 impl Policy {
     /// The same for every path.
     pub fn all(default: impl Into<Demand>) -> Self {
-        Self { default: default.into(), rules: Vec::new() }
+        Self { default: (PathPattern::prefix("/"), default.into()), rules: Vec::new() }
     }
 
     /// Another rule for `prefix` and what lies below it: `/app` covers `/app` and `/app/x`, not `/apple`. Plain text,
@@ -191,24 +221,22 @@ impl Policy {
 
     /// Another rule for where no prefix fits.
     pub fn otherwise(mut self, demand: impl Into<Demand>) -> Self {
-        self.default = demand.into();
+        self.default.1 = demand.into();
         self
     }
 
     /// What a canonical path asks.
     pub(crate) fn of(&self, path: &str) -> Result<&Demand, TwoReadings> {
-        let rule =
-            first_fit(&self.rules, path, |(pattern, _), reading| pattern.fits(path, reading))?;
-        Ok(rule.map_or(&self.default, |(_, demand)| demand))
+        let rule = first_fit(&self.rules, Some(&self.default), path, |_| true)?;
+        Ok(&rule.unwrap_or(&self.default).1)
     }
 
     /// The rules, the default among them as one for every path.
     #[cfg(feature = "gateway")]
     pub(crate) fn rules(&self) -> Vec<(PathPattern, Demand)> {
         let mut rules = self.rules.clone();
-        let root = PathPattern::prefix("/");
-        if !rules.iter().any(|(pattern, _)| *pattern == root) {
-            rules.push((root, self.default.clone()));
+        if !rules.iter().any(|(pattern, _)| *pattern == self.default.0) {
+            rules.push(self.default.clone());
         }
         rules
     }
@@ -239,6 +267,24 @@ mod tests {
         assert_eq!(policy.of("/open/a;x").unwrap().login(), Login::Off);
         assert_eq!(policy.of("/page;x/a").unwrap().login(), Login::Base);
         assert!(policy.of("/open;x/a").is_err());
+    }
+
+    #[test]
+    fn c27_in_another_case_of_the_letters_the_one_that_asks_for_more_counts() {
+        let alice = || [OpenId::parse("o6_alice").unwrap()];
+        let policy = Policy::all(Login::Off)
+            .path("/page", Login::Base)
+            .path("/open", Login::Optional)
+            .path("/page/staff", Demand::default().only(alice(), []))
+            .path("/page/fans", Demand::default().followers_only());
+        let of = |path| policy.of(path).map(Demand::login);
+        assert_eq!((of("/x"), of("/page")), (Ok(Login::Off), Ok(Login::Base)));
+        assert_eq!(of("/OPEN"), Ok(Login::Off), "nobody is kept out there");
+        for path in ["/PAGE", "/Page/x", "/page/STAFF", "/page/Fans/x"] {
+            assert_eq!(of(path), Err(TwoReadings), "{path}");
+        }
+        let closed = Policy::all(Login::Base).path("/static", Login::Off);
+        assert_eq!(closed.of("/STATIC/x").map(Demand::login), Ok(Login::Base));
     }
 
     #[test]

@@ -23,7 +23,7 @@ fi
 
 mkdir -p "$clients"
 clients=$(cd "$clients" && pwd)
-pins=$(cat "$here/requirements.txt" "$here/package.json")
+pins=$(cat "$here/requirements.txt" "$here/package-lock.json")
 if [ "$(cat "$clients/.pins" 2>/dev/null)" = "$pins" ]; then
     exit 0
 fi
@@ -31,6 +31,6 @@ fi
 python3 -m venv "$clients/python"
 # Not its pip command, which goes on to name the folder that it was first made in when the target directory is copied.
 "$clients/python/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-cp "$here/package.json" "$clients/package.json"
-npm install --prefix "$clients" --no-audit --no-fund --loglevel=error
+cp "$here/package.json" "$here/package-lock.json" "$clients"
+npm ci --prefix "$clients" --no-audit --no-fund --loglevel=error
 printf '%s' "$pins" >"$clients/.pins"

@@ -25,6 +25,7 @@ mod load;
 mod log_out;
 mod login;
 mod observe;
+mod paths;
 mod process;
 mod proxy;
 mod redirects;

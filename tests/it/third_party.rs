@@ -112,7 +112,7 @@ async fn runs((program, script, ok): (PathBuf, &str, &str), arguments: &[&str]) 
 }
 
 /// Where `tests/clients/setup.sh` puts them: in the target directory, wherever that is.
-fn clients() -> PathBuf {
+pub fn clients() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target directory");
     let clients = target.join("clients");
     assert!(

@@ -8,7 +8,7 @@ mod malformed;
 mod metadata;
 mod nginx;
 mod printed;
-mod proxy;
+pub mod proxy;
 mod question;
 mod visits;
 

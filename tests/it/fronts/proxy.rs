@@ -27,12 +27,17 @@ impl Proxy {
     /// Starts one, and waits until it listens on `port`.
     pub async fn start(kind: Kind, snippet: &str, port: u16) -> Self {
         let folder = Folder::new();
-        let mut command = match kind {
+        let command = match kind {
             Kind::Nginx => nginx(&folder, snippet),
             Kind::Caddy => caddy(&folder, snippet),
             Kind::Haproxy => haproxy(&folder, snippet),
             Kind::Traefik | Kind::Envoy => panic!("Debian has no {kind}"),
         };
+        Self::run(kind.name(), command, folder, port).await
+    }
+
+    /// Starts any other server in the same way.
+    pub async fn run(name: &str, mut command: Command, folder: Folder, port: u16) -> Self {
         let log = fs::File::create(folder.log()).expect("the folder is ours");
         let child = command
             .stdin(Stdio::null())
@@ -40,14 +45,14 @@ impl Proxy {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| {
-                panic!("{kind} is missing ({error}): run tests/all.sh, it installs it")
+                panic!("{name} is missing ({error}): run tests/all.sh, it installs it")
             });
         let mut proxy = Self { child, folder };
-        proxy.listens(kind, port, snippet).await;
+        proxy.listens(name, port).await;
         proxy
     }
 
-    async fn listens(&mut self, kind: Kind, port: u16, snippet: &str) {
+    async fn listens(&mut self, name: &str, port: u16) {
         let deadline = Instant::now() + PATIENCE;
         let mut glances = tokio::time::interval(GLANCE);
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -55,7 +60,7 @@ impl Proxy {
             glances.tick().await;
             let ended = self.child.try_wait().expect("it is a child of ours");
             let may_come = ended.is_none() && Instant::now() < deadline;
-            assert!(may_come, "{kind} does not listen ({ended:?}): {}\n{snippet}", self.log());
+            assert!(may_come, "{name} does not listen ({ended:?}): {}", self.log());
         }
     }
 
