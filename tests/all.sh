@@ -41,6 +41,9 @@ for feature in '' memory redis axum tower-sessions conformance embedded messages
     cargo clippy --quiet --no-default-features --features "$feature" --lib -- -D warnings
 done
 
+step 'what is built in'
+tests/supply-chain.sh
+
 step 'documentation'
 RUSTDOCFLAGS='-D warnings' cargo doc --quiet --features full --no-deps
 
