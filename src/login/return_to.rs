@@ -51,7 +51,8 @@ fn validate(target: &str, site: &Origin) -> Option<String> {
         return None;
     }
     let (path, _) = target.split_once(['?', '#']).unwrap_or((target, ""));
-    if !is_plain(path) {
+    let before_query = target.split('?').next().unwrap_or_default();
+    if !is_plain(path) || before_query.contains('\\') {
         return None;
     }
     let url = site.url().join(target).ok()?;
@@ -141,8 +142,13 @@ mod tests {
             "/%5Cevil.example",
             "/%255c",
             "/a/../\\evil",
+            "/a#\\evil.example",
+            "/#/\\evil.example?a",
         ] {
             assert_eq!(target(bad), "/", "{bad}");
+        }
+        for good in ["/a?b=\\c", "/a?b#\\c", "/a#/c?d=\\e"] {
+            assert_eq!(target(good), good);
         }
     }
 
