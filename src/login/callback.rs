@@ -405,7 +405,12 @@ impl Came<'_> {
             let Some(error) = error else {
                 self.gate.saw(Event::Looped);
                 let retry = login_url(self.gate, self.attempt.scope, &self.target, Hint::Again);
-                return Reply::page(Page::Loop { last: self.attempt.progress, retry });
+                let last = match self.attempt.progress {
+                    // It did come back, and what it brought was used before.
+                    Progress::Sent => Progress::Failed(Some(ErrCode::CODE_BEEN_USED)),
+                    known => known,
+                };
+                return Reply::page(Page::Loop { last, retry });
             };
             return self.give_up(error);
         }

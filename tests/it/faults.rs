@@ -33,6 +33,7 @@ pub struct Watched {
     /// The user signs out everywhere just before the next session is made.
     signs_out: Arc<AtomicBool>,
     app_data_loads: Arc<AtomicUsize>,
+    users_put: Arc<AtomicUsize>,
 }
 
 impl Watched {
@@ -43,6 +44,7 @@ impl Watched {
             half_down: Arc::default(),
             signs_out: Arc::default(),
             app_data_loads: Arc::default(),
+            users_put: Arc::default(),
         }
     }
 
@@ -58,6 +60,11 @@ impl Watched {
 
     pub fn app_data_loads(&self) -> Arc<AtomicUsize> {
         self.app_data_loads.clone()
+    }
+
+    /// How often a user was to be kept.
+    pub fn users_put(&self) -> Arc<AtomicUsize> {
+        self.users_put.clone()
     }
 
     fn line(&self) -> Result<&MemoryStore, StoreError> {
@@ -87,6 +94,7 @@ impl Store for Watched {
         key: UserKey,
         change: UserChange,
     ) -> Result<Arc<UserSlot>, StoreError> {
+        self.users_put.fetch_add(1, Ordering::SeqCst);
         self.line()?.put_user(key, change).await
     }
 
