@@ -74,7 +74,10 @@ pub(super) fn upstream<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::login::pages::{Action, Live, Picture};
+    use crate::login::{
+        Look,
+        pages::{Action, Live, Picture},
+    };
 
     fn render(view: &PageView<'_>) -> String {
         GatewayPages.render(view)
@@ -197,6 +200,37 @@ mod tests {
         assert!(!page.contains("<script") && !page.contains("javascript:"), "script");
         for outside in ["src=", "url(", "@import"] {
             assert!(!page.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn c53_what_is_said_of_an_upstream_may_run_nothing_and_tells_nothing_of_it() {
+        let planted = || "planted <script>".to_owned();
+        let minute = std::time::Duration::from_secs(60);
+        let failures = [
+            Failure::Connect(planted()),
+            Failure::ConnectTimeout(minute),
+            Failure::ResponseTimeout(minute),
+            Failure::ClientStalled(minute),
+            Failure::Damaged,
+            Failure::TooLarge(1),
+            Failure::NoWebSockets,
+            Failure::Broken(planted()),
+            Failure::File(std::io::Error::other(planted())),
+        ];
+        let look = Look { pages: &GatewayPages, site: "a", wechat: "https://b", sign_in_at: None };
+        for failure in failures {
+            let view = upstream(&failure, Tongue::English, "h5.example.com", "bm9uY2U");
+            let page = GatewayPages.render(&view);
+            assert!(page.contains(failure.code()), "{page}");
+            assert!(!page.contains("<script") && !page.contains("planted"), "{page}");
+            let answer = look.page(failure.status(), &view);
+            let header = |name: &str| answer.headers()[name].to_str().unwrap();
+            let policy = header("content-security-policy");
+            assert!(policy.contains("default-src 'none'; style-src 'nonce-bm9uY2U';"), "{policy}");
+            assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("script-src"));
+            assert_eq!(header("x-content-type-options"), "nosniff");
+            assert!(header("cache-control").contains("no-store"));
         }
     }
 

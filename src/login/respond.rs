@@ -361,3 +361,6 @@ fn bare(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
 fn word(code: &str) -> Vec<u8> {
     serde_json::json!({ "error": code }).to_string().into_bytes()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,13 +10,15 @@ use super::{
     browser::Browser,
     code::{self, Code, LIFE, Scan},
     desktop,
+    pages::{CodePage, ConfirmPage, News, ScanPage},
+    record::Verdict,
 };
 use crate::{
     clock::{ManualClock, Timestamp},
-    login::{Call, ClientAddr, Gate, ReturnTo, WechatLoginLayer},
+    login::{Call, ClientAddr, DoorPage, Gate, ReturnTo, Tongue, WechatLoginLayer},
     origin::Origin,
     secret::AppSecret,
-    session::{KeyRing, MemoryStore},
+    session::{KeyRing, MemoryStore, SessionId},
     wechat::{Account, Scope},
 };
 
@@ -159,4 +161,81 @@ async fn where_there_is_no_room_to_wait_a_script_is_answered_at_once_and_told_to
     drop(place);
     let (held, took) = ask().await;
     assert!(held.contains("waiting") && took >= 18, "the place was given back: {held}");
+}
+
+/// Each page, with something hostile wherever there is room for it.
+fn every_page() -> Vec<ScanPage> {
+    let evil = || "<script>alert(1)</script>\"'&".to_owned();
+    let news = News { state: "waiting", code: evil(), number: Some(evil()) };
+    let shown = CodePage {
+        news,
+        picture: format!("data:{}", evil()),
+        events: evil(),
+        fresh: evil(),
+        done: evil(),
+        wait: evil(),
+        again: evil(),
+    };
+    let asked = ConfirmPage {
+        browser: Browser::of(&HeaderMap::new()),
+        desktop: None,
+        phone: None,
+        numbers: [1, 2, 3].map(|number| (number, evil())),
+        cancel: evil(),
+    };
+    let pages = vec![
+        ScanPage::Code(shown),
+        ScanPage::Refused { verdict: Verdict::WrongNumber, again: evil() },
+        ScanPage::Over { again: evil() },
+        ScanPage::Confirm(asked),
+        ScanPage::Decided(Verdict::Confirmed(SessionId::new())),
+        ScanPage::Taken,
+        ScanPage::Expired,
+        ScanPage::Unknown,
+        ScanPage::InWeChat,
+        ScanPage::CrossSite { back: evil() },
+    ];
+    // A page that is missing here does not compile.
+    let place = |page: &ScanPage| match page {
+        ScanPage::Code(_) => 0,
+        ScanPage::Refused { .. } => 1,
+        ScanPage::Over { .. } => 2,
+        ScanPage::Confirm(_) => 3,
+        ScanPage::Decided(_) => 4,
+        ScanPage::Taken => 5,
+        ScanPage::Expired => 6,
+        ScanPage::Unknown => 7,
+        ScanPage::InWeChat => 8,
+        ScanPage::CrossSite { .. } => 9,
+    };
+    assert!(pages.iter().map(place).eq(0..10));
+    pages
+}
+
+#[test]
+fn c53_every_page_of_both_screens_is_inert_and_says_what_may_be_done_with_it() {
+    let (gate, _) = gate();
+    for page in every_page() {
+        let view = page.view(Tongue::English, "h5.example.com", "bm9uY2U");
+        let (is_live, has_form) = (view.live.is_some(), matches!(page, ScanPage::Confirm(_)));
+        let html = gate.look().pages.render(&view);
+        // The page's own script, whose data is in an attribute.
+        let scripts = html.matches("<script nonce=\"bm9uY2U\">").count();
+        assert_eq!((scripts, html.matches("<script").count()), (is_live.into(), is_live.into()));
+        let text = html.split("<script").next().unwrap();
+        assert!(!text.contains("alert(1)<") && !text.contains("\"'&"), "{page:?} {text}");
+        let answer = gate.look().page(page.status(), &view);
+        let header = |name: &str| answer.headers()[name].to_str().unwrap();
+        let policy = header("content-security-policy");
+        for part in ["default-src 'none'; style-src 'nonce-bm9uY2U';", "frame-ancestors 'none'"] {
+            assert!(policy.contains(part), "{page:?} {policy}");
+        }
+        assert_eq!(policy.contains("script-src 'nonce-bm9uY2U'; connect-src 'self';"), is_live);
+        assert_eq!(policy.contains("script-src"), is_live, "{page:?} {policy}");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("x-frame-options"), "DENY");
+        assert!(header("cache-control").contains("no-store"));
+        let referrer = if has_form { "same-origin" } else { "no-referrer" };
+        assert_eq!(header("referrer-policy"), referrer, "{page:?}");
+    }
 }
