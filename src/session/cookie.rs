@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_have_the_prefix_and_the_flags_on_https_and_neither_on_loopback() {
+    fn c34_c45_a_cookie_is_host_bound_and_ends_with_the_name_and_the_flags_that_it_had() {
         let life = Duration::from_secs(600);
         assert_eq!(
             Cookies::new(true, "__Host-wxgate").set("__Host-wxgate", "v", life),
@@ -142,6 +142,14 @@ mod tests {
             Cookies::new(true, "__Host-wxgate").expire("__Host-wxgate"),
             "__Host-wxgate=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0"
         );
+        for (secure, name) in [(true, "__Host-wxgate-login-abcdefgh"), (false, "wxgate-wx1")] {
+            let cookies = Cookies::new(secure, "wxgate");
+            let flags = |line: HeaderValue| {
+                let line = line.to_str().unwrap().replacen("=v;", "=;", 1);
+                line.rsplit_once("; Max-Age=").unwrap().0.to_owned()
+            };
+            assert_eq!(flags(cookies.expire(name)), flags(cookies.set(name, "v", life)));
+        }
     }
 
     #[test]

@@ -286,6 +286,16 @@ mod tests {
         assert_ne!(seal(), seal());
     }
 
+    #[test]
+    fn c38_the_name_of_the_key_is_authenticated_with_the_value() {
+        let key = SealingKey::random();
+        let ring = KeyRing::of([([1; KEY_ID], &key), ([2; KEY_ID], &key)].into_iter());
+        let mut sealed = ring.seal_bytes(Purpose::StoredUser, "a", PLAIN);
+        assert_eq!(ring.open_bytes(Purpose::StoredUser, "a", &sealed).as_deref(), Ok(PLAIN));
+        sealed[..KEY_ID].copy_from_slice(&[2; KEY_ID]);
+        assert_eq!(ring.open_bytes(Purpose::StoredUser, "a", &sealed), Err(Unsealable));
+    }
+
     /// Every purpose. One that is missing here does not compile.
     fn purposes() -> Vec<Purpose> {
         let next = |purpose| match purpose {

@@ -22,7 +22,7 @@ use wxgate::simulator::Simulator;
 
 use crate::{
     load::{Line, Load},
-    process::{Folder, Process},
+    process::{Folder, Process, SECRET},
     world::{self, Browser},
 };
 
@@ -125,7 +125,7 @@ async fn a_file_that_changes_is_noticed_without_a_signal() {
 }
 
 #[tokio::test]
-async fn a_broken_file_leaves_all_as_it_was_and_says_what_is_wrong() {
+async fn c30_a_broken_file_leaves_all_as_it_was_and_says_what_is_wrong() {
     let (sim, one) = (Simulator::start().await, app("a").await);
     let process = Process::start(Folder::new(), |addr| text(&sim, addr, one, 0)).await;
     let mut line = Line::open(process.addr).await.unwrap();
@@ -155,6 +155,42 @@ async fn a_broken_file_leaves_all_as_it_was_and_says_what_is_wrong() {
     process.configure(&good);
     process.signal("HUP").await;
     becomes(&mut line, "/moved/x", "a /v1/x").await;
+    // A secret that is gone.
+    process.folder.write("secret.txt", " \n");
+    process.configure(&text(&sim, process.addr, one, 2));
+    process.signal("HUP").await;
+    let emptied = |line: &Value| {
+        let problem = line["problem"].as_str().unwrap_or_default();
+        line["message"] == "the old configuration stays" && problem.contains("secret.txt is empty")
+    };
+    process.logged(1, emptied).await;
+    becomes(&mut line, "/moved/x", "a /v1/x").await;
+    process.folder.write("secret.txt", SECRET);
+    process.signal("HUP").await;
+    becomes(&mut line, "/moved/x", "a /v2/x").await;
+}
+
+#[tokio::test]
+async fn c43_a_session_is_judged_by_the_list_that_is_in_force() {
+    let (sim, one) = (Simulator::start().await, app("a").await);
+    let process = Process::start(Folder::new(), |addr| text(&sim, addr, one, 0)).await;
+    let alice = Browser::new(&process.url(), "alice");
+    assert_eq!(alice.walk("/private").await.body, "a /private");
+    let listed = format!("allow_openids = ['{}']", sim.world().users[0].openid(world::APPID));
+    let lists = [("allow_openids = ['o_somebody_else']", 403), (&*listed, 200)];
+    for (number, (list, status)) in lists.into_iter().cycle().take(4).enumerate() {
+        let next = text(&sim, process.addr, one, number);
+        process.configure(&next.replace("upstream = ", &format!("{list}\nupstream = ")));
+        process.signal("HUP").await;
+        // Each core takes the new one when it comes to it.
+        let (began, mut right) = (Instant::now(), 0);
+        while right < 20 {
+            right = if alice.fetch("/private").await.status == status { right + 1 } else { 0 };
+            assert!(began.elapsed() < Duration::from_secs(30), "{list} is not in force");
+        }
+        // It is the session that was judged: nobody had to sign in again.
+        assert_eq!(sim.count(world::EXCHANGE), 1);
+    }
 }
 
 #[tokio::test]

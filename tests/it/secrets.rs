@@ -40,11 +40,11 @@ async fn c50_c51_w10_no_secret_is_in_any_log_page_or_upstream_header() {
     let (sim, app) = (Simulator::start().await, App::start().await);
     let wire = Wire { api: sim.url(), answers: Arc::default() };
     let api = world::serve(Router::new().fallback(relay).with_state(wire.clone())).await;
-    let listen = world::free_port();
+    let (listen, admin) = (world::free_port(), world::free_port());
     let url = format!("http://{listen}");
     let mut gateway = Command::new(env!("CARGO_BIN_EXE_wxgate"))
         .args(["serve", "--appid", world::APPID, "--public-url", &url, "--upstream", &app.url()])
-        .args(["--listen", &listen.to_string()])
+        .args(["--listen", &listen.to_string(), "--admin-listen", &admin.to_string()])
         .args(["--wechat-api", &format!("http://{api}"), "--wechat-open", &sim.url()])
         .env("WXGATE_SECRET", SECRET)
         .env("WXGATE_LOG", "trace")
@@ -97,6 +97,12 @@ async fn c50_c51_w10_no_secret_is_in_any_log_page_or_upstream_header() {
     left.push(Browser::new(&url, "bob").get(&callback).await);
     left.push(used.get(&callback).await);
     left.push(used.get(&callback).await);
+    sessions.extend(used.session_cookie());
+    // And what the operator is told.
+    let operator = Browser::new(&format!("http://{admin}"), "nobody");
+    for path in ["/metrics", "/sessions?account=main", "/readyz"] {
+        left.push(operator.get(path).await);
+    }
     assert_eq!(terminate(gateway).await, Some(0));
     let log = log.await;
 
@@ -139,5 +145,7 @@ async fn c50_c51_w10_no_secret_is_in_any_log_page_or_upstream_header() {
     assert!(
         pages.contains("\"uri\":\"/page/control-c157\"")
             && pages.contains("\"x-control\":\"control-c157\"")
+            && pages.contains("# TYPE wxgate_")
+            && pages.contains("\"session\":\"")
     );
 }

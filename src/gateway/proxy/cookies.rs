@@ -90,4 +90,45 @@ mod tests {
         assert_eq!(left_of(&[b";; =;wxgate=x"]).as_deref(), Some(&b"="[..]));
         assert_eq!(left_of(&[]), None);
     }
+
+    #[test]
+    fn c37_no_noise_changes_or_loses_a_cookie_of_the_app() {
+        const PARTS: [&[u8]; 14] = [
+            b"a=1",
+            b" b=\"x;",
+            b";",
+            b";;",
+            b"=",
+            b" ",
+            b"\t",
+            b"\xff=\xfe",
+            b"wxgate=s; ",
+            b"; __Host-wxgate=s",
+            b"wxgate-login-12345678=s;",
+            b"c",
+            b"wxgate",
+            b"=wxgate=",
+        ];
+        let mut random = fastrand::Rng::with_seed(37);
+        for _ in 0..20_000 {
+            let count = random.usize(0..8);
+            let line: Vec<u8> =
+                (0..count).flat_map(|_| random.choice(PARTS).unwrap().to_vec()).collect();
+            let pairs = |line: &[u8]| -> Vec<Vec<u8>> {
+                let trimmed = line.split(is_semicolon).map(|pair| pair.trim_ascii().to_vec());
+                trimmed.filter(|pair| !pair.is_empty()).collect()
+            };
+            let name =
+                |pair: &[u8]| pair.split(|b| *b == b'=').next().unwrap().trim_ascii().to_vec();
+            let is_ours = |pair: &[u8]| {
+                let name = name(pair);
+                let bare = name.strip_prefix(b"__Host-").unwrap_or(&name);
+                // A pair without `=` has no name.
+                pair.contains(&b'=') && (bare == b"wxgate" || bare.starts_with(b"wxgate-login-"))
+            };
+            let kept: Vec<_> = pairs(&line).into_iter().filter(|pair| !is_ours(pair)).collect();
+            let left = left_of(&[&line]).unwrap_or_default();
+            assert_eq!(pairs(&left), kept, "{}", String::from_utf8_lossy(&line));
+        }
+    }
 }

@@ -291,17 +291,32 @@ mod tests {
             "x-forwarded-prefix",
             "x-forwarded-port",
             "x-forwarded-uri",
+            "x-forwarded-method",
+            "x-forwarded-server",
+            "x-forwarded-unheard-of",
             "x_forwarded_host",
+            "X_Forwarded-Port",
+            "x.forwarded.prefix",
             "x-real-ip",
             "x_real_ip",
             "x-request-id",
             "x_request_id",
             "x-original-url",
             "x-original-uri",
+            "x-original-method",
+            "x-original-host",
+            "x_original_url",
             "x-rewrite-url",
+            "x_rewrite_url",
         ] {
-            let headers = prepared(&[(name, "spoofed")]);
-            assert!(!headers.values().any(|value| value == "spoofed"), "{name}");
+            for underscores in [false, true] {
+                let head = http::Request::builder().uri("/").header("host", "h5.example.com");
+                let head = head.header(name, "spoofed").header("x-origin", "1").body(());
+                let mut head = head.unwrap().into_parts().0;
+                change_and_prepare(&mut head, |forwarding| forwarding.underscores = underscores);
+                assert!(!head.headers.values().any(|value| value == "spoofed"), "{name}");
+                assert_eq!(head.headers["x-origin"], "1");
+            }
         }
         let headers = prepared(&[("x-forwarded-for", "10.0.0.1")]);
         assert_eq!(headers["x-forwarded-for"], "192.0.2.7, 10.0.0.1");

@@ -141,6 +141,8 @@ fn c24_no_header_lets_a_request_in_without_a_session() {
         for login in [Login::Base, Login::Userinfo] {
             let decision = Case::page().with(name, value).decide(login);
             assert_ne!(decision, Decision::Pass, "{name}: {value}");
+            let known = Case { session: Some(Known::Profile), ..Case::page() };
+            assert_eq!(known.with(name, value).decide(login), Decision::Pass, "{name}: {value}");
         }
     }
 }

@@ -261,6 +261,7 @@ mod tests {
     fn c38_c40_a_record_opens_under_its_own_name_and_kind_only_and_shows_nothing() {
         let keys = KeyRing::random();
         let sealed = seal_user(&keys, "u", &record());
+        assert_ne!(sealed, seal_user(&keys, "u", &record()), "the same twice");
         assert!(open_user(&keys, "u", &key(), &sealed).is_ok());
         let other_name = open_user(&keys, "v", &key(), &sealed).err();
         let other_keys = open_user(&KeyRing::random(), "u", &key(), &sealed).err();

@@ -44,6 +44,16 @@ fn c19_w11_any_nickname_is_fit_for_a_header() {
         header(&slot, &AVATAR).unwrap(),
         "https://wx.example.com/%E5%A4%B4%E5%83%8F%0A%22/132?a=%20"
     );
+    // Whatever characters there are.
+    let all: String = (0..=0xffff).filter_map(char::from_u32).chain(['😀', '\u{e0001}']).collect();
+    let slot = slot_with(profile(&all, Some(&format!("https://wx.example.com/{all}"))));
+    for name in [&NICKNAME, &AVATAR] {
+        let value = header(&slot, name).unwrap();
+        assert!(value.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+    }
+    let nickname = header(&slot, &NICKNAME).unwrap();
+    let back = percent_encoding::percent_decode_str(&nickname).decode_utf8().unwrap();
+    assert!(back == all, "nothing of it is lost");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use super::{
     Fronts,
-    question::{Question, WAYS, Way, assert_good},
+    metadata::is_success,
+    question::{Question, VERDICTS, WAYS, Way, assert_good},
 };
 use crate::world::APPID;
 
@@ -146,5 +147,59 @@ async fn c16_c17_whoever_asks_in_a_malformed_way_hears_no() {
         assert_good(way, &good.ask(&fronts).await, &openid);
         let proxied = good.with("x-forwarded-for", "unknown, 192.0.2.7");
         assert_good(way, &proxied.ask(&fronts).await, &openid);
+    }
+}
+
+/// Some of the value, with noise in it.
+fn noisy(value: &[u8], planted: &str, random: &mut fastrand::Rng) -> Vec<u8> {
+    const NOISE: [&[u8]; 16] = [
+        b"%", b"%2f", b"..", b"/", b"\\", b"#", b"?", b";", b"@", b":", b",", b" ", b"\t", b"\xff",
+        b"\x01", b"[",
+    ];
+    let mut value = value.to_vec();
+    for _ in 0..random.usize(1..4) {
+        let at = random.usize(..=value.len());
+        match random.u8(0..4) {
+            0 => value.truncate(at),
+            1 => drop(value.splice(at..at, planted.bytes())),
+            2 => drop(value.splice(at..at, [random.u8(0x21..)])),
+            _ => drop(value.splice(at..at, random.choice(NOISE).unwrap().iter().copied())),
+        }
+    }
+    value
+}
+
+#[tokio::test]
+async fn c17_c20_no_noise_in_the_metadata_is_a_yes_or_comes_back_in_a_refusal() {
+    const PLANTED: &str = "planted-7c1e";
+    let fronts = Fronts::trusting().await;
+    let session = fronts.session("h5", "alice", "base").await;
+    let openid = fronts.openid("alice", APPID);
+    let mut random = fastrand::Rng::with_seed(17);
+    for way in VERDICTS {
+        let good = Question::about(way, &fronts, "GET", "/page");
+        assert_good(way, &good.clone().with("cookie", &session).ask(&fronts).await, &openid);
+        for _ in 0..250 {
+            let mut question =
+                good.clone().with("accept", "*/*").with("x-forwarded-for", "192.0.2.7");
+            for _ in 0..random.usize(1..3) {
+                let at = random.usize(..question.lines.len());
+                let line = &mut question.lines[at].1;
+                *line = noisy(line, PLANTED, &mut random);
+            }
+            if way == Way::ExtAuthz && random.bool() {
+                let target = noisy(b"page", PLANTED, &mut random);
+                let text: String =
+                    target.iter().filter(|b| b.is_ascii_graphic()).map(|b| *b as char).collect();
+                question.target = format!("/_wx/ext-authz/{text}");
+            }
+            let answer = question.ask(&fronts).await;
+            assert!(!is_success(&answer), "{question:?} {answer:?}");
+            assert_eq!(answer.header("x-wechat-openid"), None, "{question:?}");
+            let is_refused = answer.status >= 400;
+            for (name, value) in answer.lines.iter().filter(|_| is_refused) {
+                assert!(!value.contains(PLANTED), "{question:?} {name}: {value}");
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::world::APPID;
 
-fn is_success(answer: &Raw) -> bool {
+pub(super) fn is_success(answer: &Raw) -> bool {
     (200..300).contains(&answer.status)
 }
 
@@ -75,6 +75,15 @@ async fn c24_no_header_but_the_session_changes_a_verdict() {
             assert!(!is_success(&answer), "{way:?} {name}: {value} {answer:?}");
             let known = asked.with("cookie", &session).ask(&fronts).await;
             assert_eq!(known.status, 200, "{way:?} {name}: {value} {known:?}");
+        }
+        // What others answer for whoever looks after a machine.
+        for path in ["/healthz", "/readyz", "/health", "/ping", "/metrics", "/robots.txt"] {
+            let asked = Question::about(way, &fronts, "GET", path);
+            let asked = asked.without("user-agent").with("user-agent", "kube-probe/1.29");
+            let answer = asked.ask(&fronts).await;
+            assert!(!is_success(&answer), "{way:?} {path} {answer:?}");
+            let known = asked.with("cookie", &session).ask(&fronts).await;
+            assert_eq!(known.status, 200, "{way:?} {path} {known:?}");
         }
         // A description in the words of another dialect counts for nothing, and where both are understood, they have
         // to agree.
@@ -189,6 +198,33 @@ async fn c17_c26_without_a_whole_session_no_answer_is_a_success() {
             let asked = Question::at(way, &host, method, path).with("cookie", &session);
             let answer = asked.ask(&fronts).await;
             assert_eq!(answer.status, status, "{way:?} {host} {path} {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c28_a_site_is_asked_about_under_each_form_of_its_host_and_no_other() {
+    let fronts = Fronts::trusting().await;
+    let session = fronts.session("h5", "alice", "base").await;
+    let port = fronts.port;
+    for way in VERDICTS {
+        for host in [
+            format!("H5.LocalHost:{port}"),
+            format!("h5.localhost.:{port}"),
+            "H5.LOCALHOST.".to_owned(),
+            "h5.localhost".to_owned(),
+            "WWW.localhost".to_owned(),
+        ] {
+            let asked = Question::at(way, &host, "GET", "/page");
+            let stranger = asked.ask(&fronts).await;
+            assert!(!is_success(&stranger), "{way:?} {host} {stranger:?}");
+            let known = asked.with("cookie", &session).ask(&fronts).await;
+            assert_eq!(known.status, 200, "{way:?} {host} {known:?}");
+        }
+        for host in ["xh5.localhost", "h5.localhost.evil.example", "h5.localhost..", "localhost"] {
+            let asked = Question::at(way, host, "GET", "/static/x").with("cookie", &session);
+            let answer = asked.ask(&fronts).await;
+            assert!((400..404).contains(&answer.status), "{way:?} {host} {answer:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 use super::*;
 
 /// Every spelling under which some server would find what only we may say.
-const LIES: [&str; 16] = [
+const LIES: [&str; 29] = [
     "x-wechat-openid",
     "X-WECHAT-SUBJECT",
     "x_wechat_openid",
@@ -22,8 +22,21 @@ const LIES: [&str; 16] = [
     "x-wechat-unheard-of",
     "x-auth-request-user",
     "x_auth_request_user",
+    "forwarded",
+    "x-forwarded-for",
+    "x_forwarded_for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x_forwarded_proto",
     "x-forwarded-prefix",
+    "X_Forwarded-Uri",
+    "x-real-ip",
+    "x_real_ip",
     "x-original-url",
+    "x_original_url",
+    "x-original-method",
+    "x-original-host",
+    "x-rewrite-url",
     "x-request-id: a b\r\nx_request_id",
 ];
 
@@ -171,4 +184,28 @@ async fn c13_c15_c16_only_a_trusted_proxy_is_believed_about_the_client() {
             sites.raw("GET /_wx/login?to=/", &format!("X-Forwarded-For: {client}\r\n")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{client} {answer}");
     }
+}
+
+#[tokio::test]
+async fn c14_whatever_a_trusted_proxy_passes_on_the_path_that_decides_is_the_request_s_own() {
+    let trusted = "rate_limit = 0\ntrusted_proxies = [\"127.0.0.1\"]";
+    let sites = Sites::with(|text| text.replace("rate_limit = 0", trusted)).await;
+    let claims = |path: &str| {
+        format!(
+            "X-Forwarded-Uri: {path}\r\nX-Original-Url: http://{}{path}\r\nX-Original-Uri: {path}\r\n\
+             X-Rewrite-Url: {path}\r\nX-Forwarded-Prefix: {path}\r\nX-Forwarded-Method: OPTIONS\r\n\
+             X-Original-Method: OPTIONS\r\nX-Forwarded-Host: {}\r\n",
+            sites.host("h5"),
+            sites.host("shop"),
+        )
+    };
+    let private = sites.raw("GET /api/x", &claims("/off/x")).await;
+    assert!(private.starts_with("HTTP/1.1 302"), "{private}");
+    assert_eq!(sites.requests(), 0);
+    let open = sites.raw("GET /off/x", &claims("/api/x")).await;
+    assert!(open.starts_with("HTTP/1.1 200"), "{open}");
+    let received = sites.app.last();
+    assert_eq!((&received["uri"], &received["method"]), (&"/off/x".into(), &"GET".into()));
+    assert_eq!(header(&received, "x-forwarded-host"), Some(&*sites.host("h5")));
+    assert_eq!(header(&received, "x-forwarded-uri"), None);
 }

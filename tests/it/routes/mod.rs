@@ -57,7 +57,7 @@ async fn with_profile(sites: &Sites, name: &str) -> Person {
 }
 
 #[tokio::test]
-async fn each_route_lets_in_whom_it_should_and_leads_where_it_should() {
+async fn c27_each_route_lets_in_whom_it_should_and_leads_where_it_should() {
     let sites = Sites::start().await;
     let (nobody, alice) = (sites.person("nobody"), with_profile(&sites, "alice").await);
     let openid = sites.sim.world().user("alice").unwrap().openid(APPID);

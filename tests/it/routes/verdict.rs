@@ -218,6 +218,26 @@ async fn c31_a_list_takes_whole_openids_only() {
 }
 
 #[tokio::test]
+async fn c31_a_list_takes_whole_unionids_only() {
+    for (listed, status) in [
+        (UNIONID_OF_BOB.to_owned(), StatusCode::OK),
+        (UNIONID_OF_BOB.to_uppercase(), StatusCode::FORBIDDEN),
+        (UNIONID_OF_BOB.to_lowercase(), StatusCode::FORBIDDEN),
+        (format!("{UNIONID_OF_BOB}x"), StatusCode::FORBIDDEN),
+        (format!("x{UNIONID_OF_BOB}"), StatusCode::FORBIDDEN),
+        (UNIONID_OF_BOB[..UNIONID_OF_BOB.len() - 1].to_owned(), StatusCode::FORBIDDEN),
+    ] {
+        let sites = Sites::with(|text| {
+            text.replace(&format!("[\"{UNIONID_OF_BOB}\"]"), &format!("[\"{listed}\"]"))
+        })
+        .await;
+        let bob = with_profile(&sites, "bob").await;
+        assert_eq!(bob.get("/unionids").await.status, status, "{listed}");
+        assert_eq!(bob.get("/api").await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
 async fn c43_a_session_counts_on_the_site_where_it_was_made() {
     let sites = Sites::start().await;
     let alice = sites.signed_in("alice").await;

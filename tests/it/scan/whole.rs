@@ -83,7 +83,7 @@ async fn a_page_that_wants_the_profile_asks_the_phone_for_it_first() {
 }
 
 #[tokio::test]
-async fn a_snapshot_user_confirms_nothing() {
+async fn w06_a_snapshot_user_confirms_nothing() {
     let stage = Stage::start().await;
     let (desk, phone) = (stage.desk(), stage.phone("carol"));
     let shown = desk.show("/profile").await;

@@ -227,6 +227,18 @@ fn c29_keys_that_nobody_knows_are_refused_with_what_was_probably_meant() {
 }
 
 #[test]
+fn c45_no_key_makes_a_cookie_wider_than_its_host() {
+    for section in ["", "session", "site.*", "account.*"] {
+        for line in ["domain = 'example.com'", "cookie_domain = '.example.com'"] {
+            let said = wrong(&with(section, line));
+            let key = line.split(' ').next().unwrap();
+            assert!(said.len() == 1 && said[0].contains(key), "{section} {line}: {said:?}");
+        }
+    }
+    good(&with("session", "idle = '1h'"));
+}
+
+#[test]
 fn c30_a_secret_that_is_missing_or_stands_in_the_file_is_refused() {
     let said = wrong(&format!("[account.other]\nappid = 'wx0123456789abcdef'\n{SITE}"));
     assert!(said[0].contains("account.other.secret_file: the app secret is missing"), "{said:?}");
@@ -242,6 +254,7 @@ fn c30_a_secret_that_is_missing_or_stands_in_the_file_is_refused() {
         let error = Config::from_toml(&format!("{ACCOUNT}{SITE}"), &folder.0, &env).unwrap_err();
         assert!(error.to_string().contains(hint), "{error}");
     }
+    good(&format!("{ACCOUNT}{SITE}"));
 }
 
 #[test]
