@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Output, Stdio},
     time::Duration,
 };
 
@@ -29,8 +29,16 @@ pub fn wxgate() -> Command {
     command
 }
 
+/// Runs a command that is to end by itself. One that serves instead is a failure soon, and not a test without end.
+pub async fn ended(mut command: Command) -> Output {
+    let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
+    output.expect("it ends by itself").unwrap()
+}
+
 async fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = wxgate().args(arguments).output().await.unwrap();
+    let mut command = wxgate();
+    command.args(arguments);
+    let output = ended(command).await;
     let said = [output.stdout, output.stderr].concat();
     (output.status.code(), String::from_utf8(said).unwrap())
 }

@@ -14,7 +14,7 @@ use wxgate::{
 };
 
 use crate::{
-    command::{listening, terminate, wxgate},
+    command::{ended, listening, terminate, wxgate},
     world::{self, App, Browser},
 };
 
@@ -267,7 +267,7 @@ async fn serve_takes_a_file_or_flags_and_not_both() {
         (&[], "--appid"),
         (&["--config", "bad.toml"], "bad.toml: account: there is no account"),
     ] {
-        let output = serve(arguments).output().await.unwrap();
+        let output = ended(serve(arguments)).await;
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(64), "{said}");
         assert!(said.replace(":1:", ":").contains(hint), "{hint}: {said}");

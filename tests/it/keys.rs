@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use wxgate::simulator::Simulator;
 
 use crate::{
-    command::{listening, terminate, wxgate},
+    command::{ended, listening, terminate, wxgate},
     process::{Folder, Process, SECRET},
     reload,
     world::{self, App, Browser},
@@ -313,7 +313,7 @@ async fn c30_a_gateway_without_its_keys_does_not_start() {
         (&["--store", "sqlite:x"], "wxgate: --store: \"sqlite:x\" is not a store"),
     ] {
         let gateway = Flags::new(&folder, &sim, &app, more);
-        let output = gateway.command().output().await.unwrap();
+        let output = ended(gateway.command()).await;
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(64), "{said}");
         assert!(said.contains(hint) && !said.contains("planted"), "{hint}: {said}");

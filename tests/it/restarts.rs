@@ -7,7 +7,7 @@ use tokio::process::Command;
 use wxgate::simulator::Simulator;
 
 use crate::{
-    command::{listening, log_of, terminate, wxgate},
+    command::{ended, listening, log_of, terminate, wxgate},
     keys::{FILE, Flags, ids, said, text, write_keys},
     process::{Folder, Process, SECRET},
     reload,
@@ -52,7 +52,7 @@ async fn a_restart_and_a_rotation_sign_nobody_out() {
 
     // A store whose keys are lost is not served, rather than everybody signed out.
     fs::rename(&keys, folder.path().join("backup")).unwrap();
-    let output = gateway.command().output().await.unwrap();
+    let output = ended(gateway.command()).await;
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(64), "{said}");
     assert!(said.contains("put it back from a backup") && !keys.exists(), "{said}");
