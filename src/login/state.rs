@@ -49,6 +49,9 @@ mod tests {
         let states: std::collections::HashSet<_> =
             (0..1000).map(|_| State::random().as_str().to_owned()).collect();
         assert_eq!(states.len(), 1000);
+        let alphabet: std::collections::HashSet<_> =
+            states.iter().flat_map(|s| s.bytes()).collect();
+        assert_eq!(alphabet.len(), 62, "each character has its chance");
         for state in states {
             assert_eq!(state.len(), 32);
             assert!(State::parse(&state).is_some());

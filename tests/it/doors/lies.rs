@@ -129,9 +129,11 @@ async fn w10_no_secret_of_any_door_is_in_a_log() {
     folder.write("mini.txt", "2".repeat(32));
     folder.write("corp.txt", "3".repeat(43));
     folder.write("token.txt", TOKEN_SECRET);
+    // The first call goes to a host that is not there, and what is said of that is looked through too.
+    let nowhere = crate::world::free_port();
     let text = |addr| {
         format!(
-            "[wechat]\napi = ['{s}']\nopen = '{s}'\nwecom = '{s}'\nwecom_desktop = '{s}'\n\
+            "[wechat]\napi = ['http://{nowhere}', '{s}']\nopen = '{s}'\nwecom = '{s}'\nwecom_desktop = '{s}'\n\
              [account.mini]\nappid = '{MINI_PROGRAM}'\nsecret_file = 'mini.txt'\nkind = 'mini-program'\n\
              server_token_secret_file = 'token.txt'\n\
              [account.corp]\nappid = '{CORP}'\nsecret_file = 'corp.txt'\nkind = 'wecom'\nagentid = 1000002\n\
@@ -199,6 +201,7 @@ async fn w10_no_secret_of_any_door_is_in_a_log() {
     assert!(planted.len() > 15, "{}", planted.len());
     let (_, log) = process.stop().await;
     assert!(log.iter().any(|line| line.to_string().contains("/members")), "the log is there");
+    assert!(log.iter().any(|line| line["message"] == "host unreachable"), "it was tried");
     for (name, secret) in planted {
         let found = log.iter().find(|line| line.to_string().contains(&secret));
         assert!(found.is_none(), "{name}: {found:?}");
