@@ -25,7 +25,7 @@ use crate::{
     keeper::KeeperError,
     secret::Code,
     session::{OneUse, Session, SessionId, StoreError},
-    wechat::{AccountKind, AppId, ErrCode, Error, Kind, Reaction, Scope},
+    wechat::{AccountKind, AppId, Call, ErrCode, Error, Kind, Reaction, Scope},
 };
 
 /// How long twins of a callback share its outcome.
@@ -331,6 +331,11 @@ async fn exchange(gate: &Gate, code: &Code, replaces: Option<SessionId>) -> Outc
     }
     let user = if grant.scope.has_userinfo() {
         match gate.client().userinfo(&grant.access_token, &grant.openid, gate.lang()).await {
+            // The flag that came late.
+            Ok(user) if user.is_snapshot_user => return Outcome::Snapshot,
+            Ok(user) if user.contradicts(&grant) => {
+                return Outcome::Refused(Error::other_user(Call::Userinfo));
+            }
             Ok(user) => Some(user),
             Err(error) => return Outcome::Refused(error),
         }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{gate::Gate, identity::WechatUser, observe::Event, once, sign_in};
 use crate::{
     session::{StoreError, TokenChange, Tokens, UserChange, UserSlot, Work},
-    wechat::{Error, Grant, Reaction},
+    wechat::{Call, Error, Grant, Reaction},
 };
 
 /// A refresh that failed is not tried again before this.
@@ -98,6 +98,8 @@ async fn fetch(gate: &Gate, slot: &UserSlot, tokens: &Tokens) -> Result<UserChan
     let openid = &slot.key().openid;
     if now < tokens.access_ends_at {
         match gate.client().userinfo(&tokens.access, openid, gate.lang()).await {
+            // WeChat makes this one up, so the tokens are nobody's.
+            Ok(user) if user.is_snapshot_user => return Ok(forget(tokens)),
             Ok(user) => {
                 let profile = Some((user.into(), now));
                 return Ok(UserChange { profile, ..UserChange::default() });
@@ -110,9 +112,18 @@ async fn fetch(gate: &Gate, slot: &UserSlot, tokens: &Tokens) -> Result<UserChan
         return Ok(forget(tokens));
     };
     let grant = gate.client().refresh(gate.account(), token).await?;
+    if grant.openid != *openid {
+        return Err(Error::other_user(Call::Refresh));
+    }
     // The answer's scope may be blank; the tokens came from a grant with userinfo.
     let grant = Grant { scope: grant.scope.max(crate::wechat::Scope::Userinfo), ..grant };
     let user = gate.client().userinfo(&grant.access_token, openid, gate.lang()).await?;
+    if grant.is_snapshot_user || user.is_snapshot_user {
+        return Ok(forget(tokens));
+    }
+    if user.contradicts(&grant) {
+        return Err(Error::other_user(Call::Userinfo));
+    }
     Ok(sign_in::change(grant, Some(user), Some(tokens.refresh_ends_at), now))
 }
 

@@ -15,7 +15,7 @@ use super::{
     errcode::{ErrCode, Reaction},
     error::{AnswerFault, Call, Error, Kind},
     types::{Account, Grant, Lang, OpenId, Userinfo},
-    wire::{Answer, Failed},
+    wire::{Answer, Failed, field},
 };
 use crate::{
     origin::Origin,
@@ -180,6 +180,10 @@ impl Client {
     pub async fn auth(&self, token: &UserToken, openid: &OpenId) -> Result<bool, Error> {
         let query = [("access_token", token.expose()), ("openid", openid.as_str())];
         match self.patient_call(Ask::get(Call::Auth, "/sns/auth", &query)).await {
+            // Nobody's token is good by what is not said.
+            Ok(answer) if answer.number("errcode") != Some(0) => {
+                Err(Error::new(Call::Auth, field("errcode")))
+            }
             Ok(_) => Ok(true),
             Err(error) => match error.kind() {
                 Kind::Refused(code, _) if code.is_dead_token() => Ok(false),

@@ -104,6 +104,11 @@ impl Error {
         Self { call, kind, seen_from: None }
     }
 
+    /// Of an answer that is about another user than the one that was asked for.
+    pub(crate) fn other_user(call: Call) -> Self {
+        Self::new(call, Kind::Answer(AnswerFault::OtherUser))
+    }
+
     /// With the address that the answer says we have.
     pub(super) fn seen_from(mut self, address: Option<IpAddr>) -> Self {
         self.seen_from = address;

@@ -304,6 +304,8 @@ pub struct Userinfo {
     pub openid: OpenId,
     /// The user across accounts, where the account is bound.
     pub unionid: Option<UnionId>,
+    /// The user is on a snapshot page, which the exchange should have told: all of this is virtual and belongs to nobody.
+    pub is_snapshot_user: bool,
     /// Arbitrary Unicode, may be empty; encode it for wherever it goes.
     pub nickname: String,
     /// The avatar's URL; `None` without an avatar. Dies when the user changes the avatar.
@@ -320,6 +322,14 @@ pub struct Userinfo {
     pub country: String,
     /// Usually empty.
     pub privilege: Vec<String>,
+}
+
+impl Userinfo {
+    /// Whether the grant that this was asked for with is somebody else's.
+    pub(crate) fn contradicts(&self, grant: &Grant) -> bool {
+        let other = self.unionid.as_ref().zip(grant.unionid.as_ref()).is_some_and(|(a, b)| a != b);
+        other || self.openid != grant.openid
+    }
 }
 
 #[cfg(test)]

@@ -84,6 +84,7 @@ impl Answer {
         Ok(Userinfo {
             openid: self.id(["userid"; 2])?.ok_or_else(|| field("userid"))?,
             unionid: None,
+            is_snapshot_user: false,
             nickname: self.text("name").unwrap_or_default().to_owned(),
             headimgurl: self.nonempty("avatar").map(str::to_owned),
             sex: gender.unwrap_or_default(),

@@ -85,6 +85,7 @@ impl Answer {
         Ok(Userinfo {
             openid: self.openid()?,
             unionid: self.unionid()?,
+            is_snapshot_user: self.is_snapshot_user(),
             nickname: text("nickname"),
             headimgurl: self.nonempty("headimgurl").map(str::to_owned),
             sex: self.number("sex").and_then(|sex| u8::try_from(sex).ok()).unwrap_or_default(),
@@ -119,9 +120,17 @@ impl Answer {
         OpenId::parse(self.required("openid")?).map_err(|InvalidId { .. }| field("openid"))
     }
 
+    /// A subject may rest on it, so one that is there and is none is not passed over.
     pub(super) fn unionid(&self) -> Result<Option<UnionId>, Kind> {
-        let parse = |text| UnionId::parse(text).map_err(|InvalidId { .. }| field("unionid"));
-        self.nonempty("unionid").map(parse).transpose()
+        match self.0.get("unionid") {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(Value::String(text)) => match UnionId::parse(text) {
+                Ok(unionid) => Ok(Some(unionid)),
+                Err(InvalidId { .. }) => Err(field("unionid")),
+            },
+            Some(_) => Err(field("unionid")),
+        }
     }
 
     /// Anything but an absent or a zero value says yes: a snapshot user who is believed would be somebody else.
