@@ -92,7 +92,7 @@ impl Client {
         }?;
         let issued = || {
             let token = ServerToken::new(answer.required("access_token")?);
-            Ok(IssuedToken { token, expires_in: answer.expires_in()? })
+            Ok(IssuedToken { token, expires_in: answer.life()? })
         };
         issued().map_err(|kind| Error::new(call, kind))
     }
@@ -140,7 +140,7 @@ impl Client {
         }?;
         let issued = || {
             let ticket = JsapiTicket::new(answer.required("ticket")?);
-            Ok(IssuedTicket { ticket, expires_in: answer.expires_in()? })
+            Ok(IssuedTicket { ticket, expires_in: answer.life()? })
         };
         issued().map_err(|kind| Error::new(call, kind))
     }

@@ -14,6 +14,8 @@ use crate::secret::{RefreshToken, SessionKey, UserToken};
 
 /// What WeChat gives an access token; used where an answer does not say.
 const TOKEN_LIFE: u64 = 7200;
+/// Nothing of WeChat's lives longer. What says that it does would be kept for ever, or overflow what counts its time.
+const LONGEST_LIFE: u64 = 30 * 24 * 60 * 60;
 
 /// An answer that carries no error code, or code 0.
 #[derive(Debug)]
@@ -105,7 +107,15 @@ impl Answer {
             Some(seconds) => u64::try_from(seconds).map_err(|_| field("expires_in"))?,
             None => TOKEN_LIFE,
         };
-        Ok(Duration::from_secs(seconds))
+        Ok(Duration::from_secs(seconds.min(LONGEST_LIFE)))
+    }
+
+    /// How long a token or a ticket is good for that all share: one that has ended already would be fetched for each request.
+    pub(super) fn life(&self) -> Result<Duration, Kind> {
+        match self.expires_in()? {
+            Duration::ZERO => Err(field("expires_in")),
+            life => Ok(life),
+        }
     }
 
     pub(super) fn mini_program_session(&self) -> Result<MiniProgramSession, Kind> {
@@ -243,6 +253,33 @@ mod tests {
         }
         for no in ["0", "\"0\"", "false", "null", "\"\""] {
             assert!(!flag(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_good_for_ever_and_what_all_share_is_good_for_a_while() {
+        let answer = |life: &str| read(format!(r#"{{"expires_in":{life}}}"#).as_bytes()).unwrap();
+        for (said, seconds) in [("7200", 7200), ("\"300\"", 300), ("null", TOKEN_LIFE)] {
+            let life = Ok(Duration::from_secs(seconds));
+            assert_eq!((answer(said).expires_in(), answer(said).life()), (life.clone(), life));
+        }
+        let longest = Duration::from_secs(LONGEST_LIFE);
+        assert_eq!(answer(&i64::MAX.to_string()).life(), Ok(longest));
+        assert_eq!(answer("0").expires_in(), Ok(Duration::ZERO));
+        assert_eq!(answer("0").life(), Err(field("expires_in")));
+        assert_eq!(answer("-1").expires_in(), Err(field("expires_in")));
+    }
+
+    #[test]
+    fn w08_a_unionid_that_is_none_is_not_passed_over() {
+        let unionid =
+            |value: &str| read(format!(r#"{{"unionid":{value}}}"#).as_bytes()).unwrap().unionid();
+        assert_eq!(unionid("\"oUn_1-\"").unwrap().unwrap().as_str(), "oUn_1-");
+        for absent in ["null", "\"\""] {
+            assert_eq!(unionid(absent), Ok(None), "{absent}");
+        }
+        for odd in ["5", "true", "[]", "{}", "\"a b\""] {
+            assert_eq!(unionid(odd), Err(field("unionid")), "{odd}");
         }
     }
 
