@@ -1,8 +1,8 @@
-//! Cuts our cookies out of what goes to the upstream.
+//! Cuts our cookies out of what goes to the upstream and what comes from it.
 
 use http::{
     HeaderMap, HeaderValue,
-    header::{COOKIE, Entry},
+    header::{COOKIE, Entry, SET_COOKIE},
 };
 
 use crate::session::cookie;
@@ -38,6 +38,29 @@ pub(in crate::gateway) fn cut_ours(headers: &mut HeaderMap) {
     }
 }
 
+/// Cuts our cookies out of an answer: an app that could set them could sign people in as somebody else.
+pub(super) fn cut_stolen(headers: &mut HeaderMap) {
+    let is_ours = |line: &HeaderValue| {
+        let mut pair = line.as_bytes();
+        // A cookie without a name comes back as its value alone.
+        while let [b'=' | b' ' | b'\t', rest @ ..] = pair {
+            pair = rest;
+        }
+        let pair = pair.split(is_semicolon).next().unwrap_or_default();
+        cookie::is_ours(cookie::name_and_value(pair).0)
+    };
+    let Entry::Occupied(present) = headers.entry(SET_COOKIE) else { return };
+    if !present.iter().any(is_ours) {
+        return;
+    }
+    let kept: Vec<_> = present.iter().filter(|line| !is_ours(line)).cloned().collect();
+    tracing::warn!("the app has tried to set a cookie of ours");
+    present.remove_entry_mult();
+    for line in kept {
+        headers.append(SET_COOKIE, line);
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // The form that `split` wants.
 fn is_semicolon(byte: &u8) -> bool {
     *byte == b';'
@@ -53,6 +76,29 @@ mod tests {
         cut_ours(&mut headers);
         assert!(headers.get_all(COOKIE).iter().count() <= 1);
         headers.get(COOKIE).map(|line| line.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn c33_an_app_cannot_set_our_cookies() {
+        let left = |lines: &[&'static str]| {
+            let line = |text: &&'static str| (SET_COOKIE, HeaderValue::from_static(text));
+            let mut headers: HeaderMap = lines.iter().map(line).collect();
+            cut_stolen(&mut headers);
+            headers.get_all(SET_COOKIE).iter().cloned().collect::<Vec<_>>()
+        };
+        for ours in [
+            "wxgate=x; Path=/",
+            " wxgate =x",
+            "__Host-wxgate=x; Secure",
+            "wxgate-login-abc=x",
+            "=wxgate=x",
+            "= =__Host-wxgate=x",
+        ] {
+            assert_eq!(left(&["a=1", ours, "b=2; wxgate=x"]), ["a=1", "b=2; wxgate=x"], "{ours}");
+        }
+        for theirs in ["wxgates=x", "app=wxgate=x", "", "=", "wxgate"] {
+            assert_eq!(left(&[theirs]), [theirs]);
+        }
     }
 
     #[test]
