@@ -348,7 +348,7 @@ impl Front {
     ) -> Result<Response<Injected<UpstreamBody>>, (Failure, Waiting)> {
         let waiting = Waiting::of(&head);
         let user = visitor.user();
-        let tunnel = proxy::is_websocket(&head.headers).then(|| Terms {
+        let tunnel = proxy::is_websocket(&head).then(|| Terms {
             life: user.map(|user| route.gate.time_left(user)),
             open: sender.conn.open.clone(),
         });

@@ -40,10 +40,10 @@ pub(in crate::gateway) fn prepare_request(head: &mut Parts, forwarding: &Forward
     if let Some((prefix, replacement)) = forwarding.rewrite {
         rewrite(head, prefix, replacement);
     }
+    let socket = is_websocket(head);
     // Each side of us has an HTTP version of its own.
     head.version = Version::HTTP_11;
     let headers = &mut head.headers;
-    let socket = is_websocket(headers);
     let trailers = accepts_trailers(headers);
     cut_hop_by_hop(headers);
     cut_what_lies(headers, forwarding.underscores);
@@ -93,8 +93,13 @@ pub(in crate::gateway) fn identify(
     }
 }
 
-/// Whether the client asks for a WebSocket. No other upgrade is passed on: `h2c` would get past every rule here.
-pub(in crate::gateway) fn is_websocket(headers: &HeaderMap) -> bool {
+/// Whether the client asks for a WebSocket. No other upgrade is passed on: `h2c` would get past every rule here. HTTP/1.0 has
+/// no upgrades, and somebody who speaks it would not know what follows.
+pub(in crate::gateway) fn is_websocket(head: &Parts) -> bool {
+    let headers = &head.headers;
+    if head.version != Version::HTTP_11 {
+        return false;
+    }
     let upgrade =
         headers.get(UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
     upgrade && tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))

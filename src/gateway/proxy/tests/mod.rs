@@ -231,7 +231,7 @@ async fn answer(
         return refusal(StatusCode::BAD_REQUEST, &bad.to_string());
     }
     let (open, _) = mpsc::channel(1);
-    let tunnel = is_websocket(&head.headers).then_some(Terms { life: None, open });
+    let tunnel = is_websocket(&head).then_some(Terms { life: None, open });
     let client = TrustedProxies::default().client(peer.ip(), &head.headers).unwrap();
     let own_host = upstream.url().host_header().filter(|_| rules.own_host);
     let forwarding = Forwarding {
