@@ -24,6 +24,7 @@ mod layer;
 mod load;
 mod log_out;
 mod login;
+mod lying;
 mod observe;
 mod paths;
 mod process;
