@@ -300,7 +300,7 @@ async fn calls_send_what_the_protocol_names() {
     let host = answering(move |uri| {
         noted.lock().unwrap().push(uri.to_string());
         let name =
-            if uri.path() == world::USERINFO { "userinfo.json" } else { "grant-userinfo.json" };
+            if uri.path() == world::USERINFO { "userinfo.json" } else { "grant-errcode-zero.json" };
         fixture(name).into_response()
     })
     .await;

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod architecture;
+mod attacks;
 mod browser;
 mod callback;
 mod client;

@@ -32,9 +32,8 @@ fn say_length_once(headers: &mut HeaderMap) {
         return;
     }
     let lines = headers.get_all(CONTENT_LENGTH).iter();
-    let mut said: Vec<_> =
-        lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).collect();
-    said.iter_mut().for_each(|text| *text = text.trim_ascii());
+    let parts = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let mut said: Vec<_> = parts.map(<[u8]>::trim_ascii).collect();
     said.dedup();
     let length = match *said {
         [length] if is_digits(length) => HeaderValue::from_bytes(length).ok(),

@@ -14,8 +14,9 @@ use wxgate::wechat::{AnswerFault, Backoff, Client, Endpoints, Error, Kind};
 use super::{
     all_of,
     endpoints::{Endpoint, openid},
+    fields::about_fields,
     is_all,
-    lies::{Row, Told, about_fields, about_http, made_for},
+    lies::{Row, Told, about_http, made_for},
     panics,
     platform::{
         Platform, Step,
@@ -118,6 +119,7 @@ impl Table {
 }
 
 #[tokio::test]
+#[allow(clippy::print_stdout)] // For who asks to see the table.
 async fn c52_c55_w04_w08_w10_every_lie_at_every_endpoint_is_an_error_of_its_kind() {
     assert_eq!(panics(), [""; 0]);
     let platform = Platform::start().await;

@@ -13,7 +13,8 @@ use wxgate::{
 use super::{
     calls::client,
     endpoints::Endpoint,
-    lies::{Told, about_fields, about_http, made_for},
+    fields::about_fields,
+    lies::{Told, about_http, made_for},
     panics,
     platform::{Platform, Step},
 };

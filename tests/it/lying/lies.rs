@@ -2,15 +2,10 @@
 
 use std::{io::Write as _, sync::OnceLock};
 
-use serde_json::{Value, json};
-
-use super::{
-    endpoints::{Endpoint, Form},
-    platform::{
-        Lie,
-        Step::{Close, Endless, Hang, Trickle, Write},
-        with_length,
-    },
+use super::platform::{
+    Lie,
+    Step::{Close, Endless, Hang, Trickle, Write},
+    with_length,
 };
 
 /// What the client makes of an answer.
@@ -26,7 +21,7 @@ pub enum Told {
     Refused(i64),
 }
 
-use Told::{Field, Good, Interrupted, NotAnObject, OtherUser, Refused, Status, TooLarge};
+use Told::{Field, Good, Interrupted, NotAnObject, Refused, Status, TooLarge};
 
 /// One row of the table.
 #[derive(Clone, Debug)]
@@ -41,7 +36,7 @@ fn row(lie: impl Into<String>, steps: Lie, told: Told) -> Row {
 }
 
 /// What nobody may send.
-const LARGE: usize = 70 * 1024;
+pub const LARGE: usize = 70 * 1024;
 
 /// Every lie about this honest answer that does not depend on what is in it. `elsewhere` is where redirects lead.
 pub fn about_http(body: &str, elsewhere: &str) -> Vec<Row> {
@@ -363,63 +358,4 @@ pub fn made_for(mut row: Row, from: usize, to: usize) -> Row {
         }
     }
     row
-}
-
-/// Every lie in a field, in turn.
-pub fn about_fields(endpoint: Endpoint, case: impl Fn() -> usize) -> Vec<(usize, Row)> {
-    let mut rows = Vec::new();
-    for (name, form) in endpoint.fields() {
-        for (what, value) in values() {
-            let case = case();
-            let mut body = endpoint.honest(case);
-            let fields = body.as_object_mut().unwrap();
-            match &value {
-                Some(value) => fields.insert((*name).to_owned(), value.clone()),
-                None => fields.remove(*name),
-            };
-            let told = told(*form, what);
-            let steps = super::platform::honest(&body.to_string());
-            rows.push((case, row(format!("{name} is {what}"), steps, told)));
-        }
-    }
-    rows
-}
-
-fn values() -> Vec<(&'static str, Option<Value>)> {
-    vec![
-        ("absent", None),
-        ("null", Some(Value::Null)),
-        ("empty", Some(json!(""))),
-        ("other text", Some(json!("somebody-else"))),
-        ("text with a line break", Some(json!("a\r\nX-Evil: 1"))),
-        ("zero", Some(json!(0))),
-        ("a number", Some(json!(5))),
-        ("negative", Some(json!(-7))),
-        ("a fraction", Some(json!(1.5))),
-        ("1e99", Some(json!(1e99))),
-        ("the largest number", Some(json!(i64::MAX))),
-        ("true", Some(json!(true))),
-        ("an array", Some(json!(["o-case1x"]))),
-        ("an object", Some(json!({ "openid": "o-case1x" }))),
-        ("70 KiB", Some(json!("x".repeat(LARGE)))),
-    ]
-}
-
-/// What is to become of such a value in such a field.
-fn told(form: Form, value: &str) -> Told {
-    match (form, value) {
-        (_, "70 KiB") => TooLarge,
-        (Form::Loose, _) | (Form::Text, "other text" | "text with a line break") => Good,
-        (Form::Id | Form::MaybeId, "other text") => Good,
-        (Form::MaybeId | Form::Errcode, "absent" | "null") | (Form::MaybeId, "empty") => Good,
-        (Form::SameId, "other text") => OtherUser,
-        (Form::Number, "zero" | "a number" | "negative" | "the largest number") => Good,
-        (Form::SharedLife, "zero") | (Form::Life | Form::SharedLife, "negative") => Field,
-        (Form::Life | Form::SharedLife, _) => Good,
-        (Form::Errcode | Form::OnlyErrcode, "zero") => Good,
-        (Form::Errcode | Form::OnlyErrcode, "a number") => Refused(5),
-        (Form::Errcode | Form::OnlyErrcode, "negative") => Refused(-7),
-        (Form::Errcode | Form::OnlyErrcode, "the largest number") => Refused(i64::MAX),
-        _ => Field,
-    }
 }

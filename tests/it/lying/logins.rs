@@ -22,8 +22,9 @@ use super::{
     all_of,
     calls::client,
     endpoints::{CORP, Endpoint, openid},
+    fields::about_fields,
     is_all,
-    lies::{Row, Told, about_fields, about_http, made_for},
+    lies::{Row, Told, about_http, made_for},
     panics,
     platform::{Lie, Platform, Step, honest},
 };
@@ -221,6 +222,7 @@ fn ended(endpoint: Endpoint, row: &Row, case: usize) -> Ended {
 }
 
 /// Where it ends when the client has believed it.
+#[allow(clippy::match_same_arms)] // One line for each reason.
 fn said(endpoint: Endpoint, lie: &str, case: usize) -> Ended {
     let words = ["absent", "null", "empty", "zero"];
     match (endpoint, lie) {
@@ -261,6 +263,7 @@ fn decides(lie: &str) -> bool {
 }
 
 #[tokio::test]
+#[allow(clippy::print_stdout)] // For who asks to see the table.
 async fn c50_c55_w04_w06_w08_no_lie_signs_anybody_in_as_somebody_else() {
     assert_eq!(panics(), [""; 0]);
     let place = Place::start().await;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod endpoints;
+mod fields;
 mod keeper;
 mod lies;
 mod logins;
