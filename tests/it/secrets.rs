@@ -1,6 +1,7 @@
 //! Plants secrets, makes everything go wrong that can, and searches whatever leaves the gateway for them.
 
 use std::{
+    net::SocketAddr,
     process::Stdio,
     sync::{Arc, Mutex},
 };
@@ -33,6 +34,25 @@ async fn relay(State(wire): State<Wire>, uri: Uri) -> String {
     };
     wire.answers.lock().unwrap().push(body.clone());
     body
+}
+
+async fn told_to_the_operator(admin: SocketAddr) -> [Answer; 3] {
+    let operator = Browser::new(&format!("http://{admin}"), "nobody");
+    [
+        operator.get("/metrics").await,
+        operator.get("/sessions?account=main").await,
+        operator.get("/readyz").await,
+    ]
+}
+
+/// The headers and bodies of answers, but for the cookies that are meant for their browser.
+fn written(answers: &[Answer]) -> String {
+    let written = |answer: &Answer| {
+        let mut headers = answer.headers.clone();
+        headers.remove("set-cookie");
+        format!("{headers:?}\n{}\n", answer.body)
+    };
+    answers.iter().map(written).collect::<Vec<_>>().concat()
 }
 
 #[tokio::test]
@@ -98,11 +118,7 @@ async fn c50_c51_w10_no_secret_is_in_any_log_page_or_upstream_header() {
     left.push(used.get(&callback).await);
     left.push(used.get(&callback).await);
     sessions.extend(used.session_cookie());
-    // And what the operator is told.
-    let operator = Browser::new(&format!("http://{admin}"), "nobody");
-    for path in ["/metrics", "/sessions?account=main", "/readyz"] {
-        left.push(operator.get(path).await);
-    }
+    left.extend(told_to_the_operator(admin).await);
     assert_eq!(terminate(gateway).await, Some(0));
     let log = log.await;
 
@@ -123,15 +139,7 @@ async fn c50_c51_w10_no_secret_is_in_any_log_page_or_upstream_header() {
     planted.dedup();
     assert!(planted.len() > 30, "{}", planted.len());
 
-    let pages: String = left
-        .iter()
-        .map(|answer| {
-            let mut headers = answer.headers.clone();
-            headers.remove("set-cookie");
-            format!("{headers:?}\n{}\n", answer.body)
-        })
-        .collect::<Vec<_>>()
-        .concat();
+    let pages = written(&left);
     for secret in &planted {
         assert!(!log.contains(secret.as_str()), "a log line has {secret}");
         assert!(!pages.contains(secret.as_str()), "an answer has {secret}");

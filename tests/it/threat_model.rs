@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
 };
@@ -214,7 +215,7 @@ fn good() -> (String, Tests) {
         let (letter, number) = id.split_at(1);
         let test = format!("login::path::{}{number:0>2}_a_sentence", letter.to_lowercase());
         let more = if ["C7", "W10"].contains(&&*id) { "<br>`it::both::c07_w10_both`" } else { "" };
-        text += &format!("| {id} | says what it asks | `{test}`{more} |\n");
+        writeln!(text, "| {id} | says what it asks | `{test}`{more} |").unwrap();
         tests.insert(test, true);
     }
     (text, tests)
