@@ -140,6 +140,7 @@ impl Gateway {
         let (stop, stopped) = channel::channel(Phase::Serving);
         let room = Arc::new(Room::new(fixed.limits.connections));
         metrics.count_connections_in(room.clone());
+        metrics.count_tasks_of(Handle::current());
         let rules = Rules {
             limits: listener::Limits {
                 request_head: fixed.limits.request_head,
@@ -153,6 +154,7 @@ impl Gateway {
         for (core, (listeners, front)) in sockets.into_cores().into_iter().zip(&fronts).enumerate()
         {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+            metrics.count_tasks_of(runtime.handle().clone());
             let (front, rules, stopped) = (front.clone(), rules.clone(), stopped.clone());
             let (done, is_done) = oneshot::channel();
             thread::Builder::new().name(format!("wxgate-core-{core}")).spawn(move || {

@@ -8,7 +8,7 @@ mod route;
 
 use std::{
     borrow::Cow,
-    sync::{Arc, OnceLock, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicU64},
 };
 
 use http::StatusCode;
@@ -17,6 +17,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
+use tokio::runtime::Handle;
 
 use crate::{
     clock::Timestamp,
@@ -54,6 +55,8 @@ struct Families {
     open_connections: Gauge,
     room: OnceLock<Arc<Room>>,
     requests_in_flight: Gauge,
+    tasks: Gauge,
+    runtimes: Mutex<Vec<Handle>>,
     logins: Logins,
     reloads: Family<Labels<1>, Counter>,
     config_loaded: Gauge<f64, AtomicU64>,
@@ -123,6 +126,8 @@ impl Metrics {
             "Requests whose answer has not ended",
             requests_in_flight.clone(),
         );
+        let tasks = Gauge::default();
+        of.register("tasks", "Pieces of work under way, of whatever kind", tasks.clone());
         let logins = Logins::new(of);
         let reloads = Family::<Labels<1>, Counter>::default();
         of.register("reloads", "Reloads of the configuration", reloads.clone());
@@ -149,6 +154,8 @@ impl Metrics {
             open_connections,
             room: OnceLock::new(),
             requests_in_flight,
+            tasks,
+            runtimes: Mutex::default(),
             logins,
             reloads,
             config_loaded,
@@ -160,6 +167,9 @@ impl Metrics {
         if let Some(room) = self.0.room.get() {
             self.0.open_connections.set(i64::try_from(room.open()).unwrap_or(i64::MAX));
         }
+        let tasks: usize =
+            self.runtimes().iter().map(|runtime| runtime.metrics().num_alive_tasks()).sum();
+        self.0.tasks.set(i64::try_from(tasks).unwrap_or(i64::MAX));
         let mut page = String::new();
         text::encode_registry(&mut page, &self.0.registry)
             .and_then(|()| text::encode_registry(&mut page, &self.0.process))
@@ -191,6 +201,15 @@ impl Metrics {
     pub(in crate::gateway) fn count_connections_in(&self, room: Arc<Room>) {
         // A gateway has one room, for as long as it runs.
         self.0.room.set(room).ok();
+    }
+
+    /// One of the runtimes whose tasks are counted.
+    pub(in crate::gateway) fn count_tasks_of(&self, runtime: Handle) {
+        self.runtimes().push(runtime);
+    }
+
+    fn runtimes(&self) -> MutexGuard<'_, Vec<Handle>> {
+        self.0.runtimes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request in flight, for as long as it is held.

@@ -150,6 +150,23 @@ fn what_goes_on_is_counted_until_it_is_let_go() {
     has(&metrics, "wxgate_requests_in_flight 0");
 }
 
+#[tokio::test]
+async fn tasks_are_counted_on_every_runtime_until_they_end() {
+    let metrics = Metrics::new();
+    metrics.count_tasks_of(Handle::current());
+    let other = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    metrics.count_tasks_of(other.handle().clone());
+    has(&metrics, "wxgate_tasks 0");
+    let here = tokio::spawn(std::future::pending::<()>());
+    other.spawn(std::future::pending::<()>());
+    has(&metrics, "wxgate_tasks 2");
+    here.abort();
+    here.await.unwrap_err();
+    has(&metrics, "wxgate_tasks 1");
+    other.shutdown_background();
+    has(&metrics, "wxgate_tasks 0");
+}
+
 #[test]
 fn a_configuration_that_is_refused_leaves_the_moment_of_the_one_in_use() {
     let metrics = Metrics::new();
