@@ -1,5 +1,7 @@
 //! The in-process store: bounded caches that forget by themselves.
 
+mod dated;
+
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -14,6 +16,8 @@ use moka::{
     sync::Cache,
 };
 
+use dated::{Dated, Forgets};
+
 use super::{
     id::{Handle, SessionId},
     session::{Lifetimes, NewSession, Session},
@@ -21,7 +25,7 @@ use super::{
     user::{AccountSlot, UserChange, UserKey, UserSlot},
 };
 use crate::{
-    clock::{Clock, SystemClock, Timestamp},
+    clock::{Clock, SystemClock},
     wechat::AppId,
 };
 
@@ -35,9 +39,9 @@ pub struct MemoryStore {
     users: Cache<UserKey, Arc<UserSlot>>,
     /// As many as there are in the configuration.
     accounts: Arc<Mutex<HashMap<AppId, Arc<AccountSlot>>>>,
-    used: Cache<OneUse, Timestamp>,
-    outcomes: Cache<OneUse, (Timestamp, Arc<[u8]>)>,
-    leases: Cache<Work, (Timestamp, Lease)>,
+    used: Cache<OneUse, Dated<()>>,
+    outcomes: Cache<OneUse, Dated<Arc<[u8]>>>,
+    leases: Cache<Work, Dated<Lease>>,
     app_data: Cache<u128, Arc<[u8]>>,
     lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
@@ -106,9 +110,9 @@ impl MemoryStoreBuilder {
                 .eviction_listener(|_, slot: Arc<UserSlot>, _| slot.retire())
                 .build(),
             accounts: Arc::default(),
-            used: lru(MAX_USED).build(),
-            outcomes: lru(MAX_USED).build(),
-            leases: lru(MAX_USED).build(),
+            used: lru(MAX_USED).expire_after(Forgets).build(),
+            outcomes: lru(MAX_USED).expire_after(Forgets).build(),
+            leases: lru(MAX_USED).expire_after(Forgets).build(),
             app_data,
             lifetimes: self.lifetimes,
             clock: self.clock,
@@ -286,8 +290,8 @@ impl Store for MemoryStore {
     async fn claim(&self, once: &OneUse, life: Duration) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let outcome = self.used.entry_by_ref(once).and_compute_with(|present| match present {
-            Some(entry) if now < *entry.value() => Op::Nop,
-            _ => Op::Put(now + life),
+            Some(entry) if entry.value().is_good(now) => Op::Nop,
+            _ => Op::Put(Dated::new((), now, life)),
         });
         Ok(matches!(outcome, CompResult::Inserted(_) | CompResult::ReplacedWith(_)))
     }
@@ -298,20 +302,21 @@ impl Store for MemoryStore {
         outcome: &[u8],
         life: Duration,
     ) -> Result<(), StoreError> {
-        self.outcomes.insert(once.clone(), (self.clock.now() + life, outcome.into()));
+        let outcome = Dated::new(outcome.into(), self.clock.now(), life);
+        self.outcomes.insert(once.clone(), outcome);
         Ok(())
     }
 
     async fn outcome(&self, once: &OneUse) -> Result<Option<Vec<u8>>, StoreError> {
-        let outcome = self.outcomes.get(once).filter(|(end, _)| self.clock.now() < *end);
-        Ok(outcome.map(|(_, outcome)| outcome.to_vec()))
+        let outcome = self.outcomes.get(once).filter(|dated| dated.is_good(self.clock.now()));
+        Ok(outcome.map(|dated| dated.what.to_vec()))
     }
 
     async fn lease(&self, work: &Work, life: Duration) -> Result<Option<Lease>, StoreError> {
         let (now, lease) = (self.clock.now(), Lease::random());
         let taken = self.leases.entry_by_ref(work).and_compute_with(|present| match present {
-            Some(entry) if now < entry.value().0 => Op::Nop,
-            _ => Op::Put((now + life, lease)),
+            Some(entry) if entry.value().is_good(now) => Op::Nop,
+            _ => Op::Put(Dated::new(lease, now, life)),
         });
         let is_ours = matches!(taken, CompResult::Inserted(_) | CompResult::ReplacedWith(_));
         Ok(is_ours.then_some(lease))
@@ -319,7 +324,7 @@ impl Store for MemoryStore {
 
     async fn release(&self, work: &Work, lease: Lease) -> Result<(), StoreError> {
         self.leases.entry_by_ref(work).and_compute_with(|present| match present {
-            Some(entry) if entry.value().1 == lease => Op::Remove,
+            Some(entry) if entry.value().what == lease => Op::Remove,
             _ => Op::Nop,
         });
         Ok(())
@@ -352,7 +357,7 @@ impl Store for MemoryStore {
 mod tests {
     use super::*;
     use crate::{
-        clock::ManualClock,
+        clock::{ManualClock, Timestamp},
         wechat::{AppId, OpenId, Scope},
     };
 
@@ -429,6 +434,26 @@ mod tests {
         assert!(newest.iter().all(|session| world.is_signed_in(session)));
         assert!(sessions[..50].iter().all(|session| world.is_signed_in(session)));
         assert!(!sessions[50..].iter().any(|session| world.is_signed_in(session)));
+    }
+
+    #[tokio::test]
+    async fn what_happens_once_takes_no_room_when_that_is_over() {
+        let Fixture { store, .. } = fixture(10);
+        let code = |code| OneUse::sealed("code", code);
+        let work = |code| Work::of(&OneUse::sealed("code", code));
+        for (name, life) in [("over", Duration::ZERO), ("good", Duration::from_secs(60))] {
+            assert!(store.claim(&code(name), life).await.unwrap());
+            store.settle(&code(name), b"x", life).await.unwrap();
+            assert!(store.lease(&work(name), life).await.unwrap().is_some());
+        }
+        let kept = |name| {
+            [
+                store.used.contains_key(&code(name)),
+                store.outcomes.contains_key(&code(name)),
+                store.leases.contains_key(&work(name)),
+            ]
+        };
+        assert_eq!((kept("over"), kept("good")), ([false; 3], [true; 3]));
     }
 
     #[tokio::test]
