@@ -30,6 +30,9 @@ use crate::{
 
 /// How long twins of a callback share its outcome.
 const SHARED: Duration = Duration::from_secs(60);
+/// How long a code stays burned: longer than anybody can come with it, who may have been let in at the last moment or by
+/// an instance with another clock.
+const BURNED: Duration = Duration::from_secs(2 * LIFE.as_secs());
 /// Bounded, since anybody can begin a sign-in.
 const MOST_FLIGHTS: u64 = 100_000;
 
@@ -274,7 +277,7 @@ async fn land(
     replaces: Option<SessionId>,
 ) -> Outcome {
     let (once, life, brought) = match way {
-        Way::Code => (OneUse::exchange(gate.account().appid(), code), LIFE, None),
+        Way::Code => (OneUse::exchange(gate.account().appid(), code), BURNED, None),
         Way::Ticket => match ticket::open(gate, state, code.expose()) {
             Some((id, once, life)) => (once, life, Some(id)),
             None => return Outcome::Used,
