@@ -27,6 +27,8 @@
 mod error;
 mod flights;
 mod followers;
+#[cfg(all(test, feature = "conformance", feature = "memory"))]
+mod interleaved;
 mod record;
 mod server_tokens;
 mod shared;

@@ -81,6 +81,8 @@ mod follower;
 mod future;
 mod gate;
 mod identity;
+#[cfg(all(test, feature = "conformance", feature = "memory"))]
+pub(crate) mod interleaved;
 mod layer;
 mod log_out;
 mod me;

@@ -22,8 +22,12 @@ mod memory;
 mod seal;
 #[allow(clippy::module_inception)] // The session is the one thing in here with that name.
 mod session;
+#[cfg(test)]
+pub(crate) mod stepped;
 mod store;
 pub(crate) mod token;
+#[cfg(test)]
+pub(crate) mod turns;
 mod user;
 
 pub use id::{Handle, SessionId};

@@ -28,6 +28,8 @@ pub mod jssdk;
 #[cfg(feature = "messages")]
 mod message;
 mod mini_program;
+#[cfg(test)]
+pub(crate) mod played;
 mod server_token;
 mod types;
 mod wecom;

@@ -32,6 +32,8 @@
 mod browser;
 mod code;
 mod desktop;
+#[cfg(all(test, feature = "conformance", feature = "memory"))]
+mod interleaved;
 mod numbers;
 mod pages;
 mod phone;

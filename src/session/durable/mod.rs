@@ -26,7 +26,7 @@ mod records;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(all(test, feature = "conformance"))]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     fmt,

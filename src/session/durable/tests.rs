@@ -14,7 +14,7 @@ use super::{super::conformance::Subject, *};
 use crate::{
     clock::ManualClock,
     secret::Code,
-    session::{Profile, conformance},
+    session::{Profile, conformance, turns::Turns},
     wechat::{OpenId, Scope},
 };
 
@@ -44,15 +44,28 @@ impl fmt::Debug for Listeners {
 
 /// One instance's way to them.
 #[derive(Clone, Debug)]
-struct InMap {
+pub(crate) struct InMap {
     shared: Arc<Shared>,
     clock: ManualClock,
     asked: Arc<AtomicUsize>,
     is_deaf: Arc<AtomicBool>,
     is_read_only: Arc<AtomicBool>,
+    turns: Turns,
 }
 
 impl InMap {
+    /// Empty ones, which are asked in turns where somebody plays with those.
+    pub(crate) fn new(clock: ManualClock, turns: Turns) -> Self {
+        Self {
+            shared: Arc::default(),
+            clock,
+            asked: Arc::default(),
+            is_deaf: Arc::default(),
+            is_read_only: Arc::default(),
+            turns,
+        }
+    }
+
     fn tell(&self, ended: &Ended) {
         for listener in &self.shared.listeners.lock().unwrap().0 {
             listener(ended.clone());
@@ -102,6 +115,7 @@ impl Records for InMap {
     }
 
     async fn session(&self, session: Handle) -> Result<Option<Kept>, StoreError> {
+        self.turns.turn("session").await;
         self.asked.fetch_add(1, Ordering::SeqCst);
         let (shelf, now) = (self.shelf(), self.clock.now());
         let kept = shelf.get(&format!("s{session}"));
@@ -114,12 +128,14 @@ impl Records for InMap {
         sealed: &[u8],
         life: Duration,
     ) -> Result<(), StoreError> {
+        self.turns.turn("put_session").await;
         self.writable()?;
         self.put(format!("s{id}"), sealed, life);
         Ok(())
     }
 
     async fn keep_session(&self, session: Handle, life: Duration) -> Result<(), StoreError> {
+        self.turns.turn("keep_session").await;
         self.writable()?;
         let mut shelf = self.shelf();
         for kind in ["s", "d"] {
@@ -131,6 +147,7 @@ impl Records for InMap {
     }
 
     async fn remove_session(&self, session: Handle) -> Result<bool, StoreError> {
+        self.turns.turn("remove_session").await;
         let mut shelf = self.shelf();
         shelf.remove(&format!("d{session}"));
         let was_there = shelf.remove(&format!("s{session}")).is_some();
@@ -140,6 +157,7 @@ impl Records for InMap {
     }
 
     async fn sessions(&self, after: Option<&str>, limit: usize) -> Result<Page, StoreError> {
+        self.turns.turn("sessions").await;
         let (shelf, now) = (self.shelf(), self.clock.now());
         let behind = |name: &&String| {
             name.starts_with('s') && after.is_none_or(|after| name.as_str() > after)
@@ -156,10 +174,12 @@ impl Records for InMap {
     }
 
     async fn app_data(&self, session: Handle) -> Result<Option<Vec<u8>>, StoreError> {
+        self.turns.turn("app_data").await;
         Ok(self.get(&format!("d{session}")))
     }
 
     async fn put_app_data(&self, session: Handle, sealed: &[u8]) -> Result<bool, StoreError> {
+        self.turns.turn("put_app_data").await;
         let mut shelf = self.shelf();
         let Some((until, _)) = shelf.get(&format!("s{session}")) else { return Ok(false) };
         let until = *until;
@@ -168,11 +188,13 @@ impl Records for InMap {
     }
 
     async fn remove_app_data(&self, session: Handle) -> Result<(), StoreError> {
+        self.turns.turn("remove_app_data").await;
         self.shelf().remove(&format!("d{session}"));
         Ok(())
     }
 
     async fn user(&self, user: &str) -> Result<Option<UserRow>, StoreError> {
+        self.turns.turn("user").await;
         let users = self.shared.users.lock().unwrap();
         let kept = users.get(user).filter(|(until, _)| self.clock.now() < *until);
         Ok(kept.map(|(_, row)| row.clone()))
@@ -185,6 +207,7 @@ impl Records for InMap {
         row: &UserRow,
         life: Duration,
     ) -> Result<bool, StoreError> {
+        self.turns.turn("put_user").await;
         self.writable()?;
         let mut users = self.shared.users.lock().unwrap();
         let now = self.clock.now();
@@ -198,6 +221,7 @@ impl Records for InMap {
     }
 
     async fn set_user_epoch(&self, user: &str, epoch: u64) -> Result<(), StoreError> {
+        self.turns.turn("set_user_epoch").await;
         if let Some((_, row)) = self.shared.users.lock().unwrap().get_mut(user) {
             row.epoch = epoch;
         }
@@ -206,27 +230,32 @@ impl Records for InMap {
     }
 
     async fn remove_user(&self, user: &str) -> Result<(), StoreError> {
+        self.turns.turn("remove_user").await;
         self.shared.users.lock().unwrap().remove(user);
         self.tell(&Ended::User(user.to_owned()));
         Ok(())
     }
 
     async fn account_epoch(&self, appid: &str) -> Result<Option<u64>, StoreError> {
+        self.turns.turn("account_epoch").await;
         Ok(self.shared.accounts.lock().unwrap().get(appid).copied())
     }
 
     async fn make_account_epoch(&self, appid: &str, epoch: u64) -> Result<u64, StoreError> {
+        self.turns.turn("make_account_epoch").await;
         self.writable()?;
         Ok(*self.shared.accounts.lock().unwrap().entry(appid.to_owned()).or_insert(epoch))
     }
 
     async fn set_account_epoch(&self, appid: &str, epoch: u64) -> Result<(), StoreError> {
+        self.turns.turn("set_account_epoch").await;
         self.shared.accounts.lock().unwrap().insert(appid.to_owned(), epoch);
         self.tell(&Ended::Account);
         Ok(())
     }
 
     async fn claim(&self, once: &str, life: Duration) -> Result<bool, StoreError> {
+        self.turns.turn("claim").await;
         Ok(self.put_if_absent(format!("o{once}"), b"", life))
     }
 
@@ -236,19 +265,23 @@ impl Records for InMap {
         sealed: &[u8],
         life: Duration,
     ) -> Result<(), StoreError> {
+        self.turns.turn("put_outcome").await;
         self.put(format!("r{once}"), sealed, life);
         Ok(())
     }
 
     async fn outcome(&self, once: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.turns.turn("outcome").await;
         Ok(self.get(&format!("r{once}")))
     }
 
     async fn lease(&self, work: &str, lease: Lease, life: Duration) -> Result<bool, StoreError> {
+        self.turns.turn("lease").await;
         Ok(self.put_if_absent(format!("l{work}"), &lease.number().to_be_bytes(), life))
     }
 
     async fn release(&self, work: &str, lease: Lease) -> Result<(), StoreError> {
+        self.turns.turn("release").await;
         let name = format!("l{work}");
         let is_its = |(_, holder): &(Timestamp, Vec<u8>)| *holder == lease.number().to_be_bytes();
         let mut shelf = self.shelf();
@@ -273,13 +306,8 @@ struct Twins {
 
 impl Twins {
     fn new() -> Self {
-        let records = InMap {
-            shared: Arc::default(),
-            clock: ManualClock::new(Timestamp::from_unix(1_700_000_000)),
-            asked: Arc::default(),
-            is_deaf: Arc::default(),
-            is_read_only: Arc::default(),
-        };
+        let clock = ManualClock::new(Timestamp::from_unix(1_700_000_000));
+        let records = InMap::new(clock, Turns::default());
         let keys = KeyRing::random();
         let build = || {
             DurableStore::builder(records.clone(), keys.clone())
