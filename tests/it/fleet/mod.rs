@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout)] // Some of the tests measure.
 
 mod across;
-mod balancer;
+pub mod balancer;
 mod minute;
 mod person;
 
