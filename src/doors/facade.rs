@@ -342,16 +342,20 @@ impl Wanted {
 
 /// Whether an address lies below a listed one: the same origin, nobody's name in it, and the listed path, by whole
 /// segments.
-fn leads_below(url: &Url, listed: &Url) -> bool {
+pub(crate) fn leads_below(url: &Url, listed: &Url) -> bool {
     let anonymous = url.username().is_empty() && url.password().is_none();
     let below = url.path().strip_prefix(listed.path().trim_end_matches('/'));
     let ambiguous = ["%2f", "%5c", "%2e", "\\", "//"];
     let path = url.path().to_ascii_lowercase();
+    // Java servers cut off what follows a semicolon, and climb after that.
+    let climbs =
+        path.split('/').any(|segment| segment.starts_with(".;") || segment.starts_with("..;"));
     url.origin() == listed.origin()
         && url.origin().is_tuple()
         && anonymous
         && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         && !ambiguous.iter().any(|odd| path.contains(odd))
+        && !climbs
 }
 
 #[cfg(test)]
@@ -367,6 +371,7 @@ mod tests {
             "https://old.example.com/app/",
             "https://old.example.com/app/wx?next=%2Fa",
             "https://OLD.example.com:443/app/wx#x",
+            "https://old.example.com/app/wx;v=1/..a;/b",
         ] {
             assert!(leads(good), "{good}");
         }
@@ -375,6 +380,8 @@ mod tests {
             "https://old.example.com/apple",
             "https://old.example.com/app/../x",
             "https://old.example.com/app/%2e%2e%2fx",
+            "https://old.example.com/app/..;/x",
+            "https://old.example.com/app/.;v=1/..;v=1/x",
             "https://old.example.com//app/",
             "https://old.example.com:8443/app/",
             "http://old.example.com/app/",
