@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use lol_html::{
-    DocumentContentHandlers, HandlerResult, MemorySettings, OutputSink, doctype, element, end,
+    HandlerResult, MemorySettings, OutputSink, doctype, element,
     html_content::ContentType,
     send::{Element, HtmlRewriter, Settings},
 };
@@ -23,7 +23,8 @@ const HTML: &str = "http://www.w3.org/1999/xhtml";
 /// A page on its way through.
 ///
 /// The block becomes the first child of `<head>`. Where that tag is left out, it comes before the first other tag
-/// but `<html>`, where a browser makes the head by itself; a document that has text only gets it at its end.
+/// but `<html>`, where a browser makes the head by itself; a document that has text only gets it at its end, unless that
+/// is in the middle of a tag.
 ///
 /// A piece of HTML without doctype, `<html>`, `<head>`, `<body>`, `<title>` and `<meta charset>` is no page, but
 /// something that a script puts into one, which has its block: it is left alone.
@@ -55,7 +56,7 @@ impl Page {
         let memory = MemorySettings::new()
             .with_max_allowed_memory_usage(MOST_KEPT)
             .with_graceful_bail_out_on_memory_limit_exceeded(true);
-        let (at_doctype, at_tag, at_end) = (scan.clone(), scan.clone(), scan.clone());
+        let (at_doctype, at_tag) = (scan.clone(), scan.clone());
         // No handler sees text, which would be decoded and encoded again for it, and no tag is changed: whatever the
         // page's encoding is, its bytes stay what they are.
         let settings = Settings::new_send()
@@ -67,8 +68,7 @@ impl Page {
             }))
             .append_element_content_handler(element!("*", move |tag: &mut Element<'_, '_>| {
                 Scan::tag(&at_tag, tag)
-            }))
-            .append_document_content_handler(at_the_end(at_end));
+            }));
         let rewriter = HtmlRewriter::new(settings, Sink(scan.clone()));
         Self { rewriter: Some(rewriter), scan }
     }
@@ -95,29 +95,24 @@ impl Page {
 
     /// The page is over: gives what is left.
     pub(super) fn finish(&mut self) -> Bytes {
-        self.end();
+        // All text has been passed on by now. A tag or a comment that has not ended is held back: it would swallow the
+        // block, or let what is in it end an attribute.
+        let passed_on = self.scan.written().len();
+        if self.end() && self.scan.written().len() == passed_on {
+            self.scan.place_at_the_end();
+        }
         self.scan.take()
     }
 
-    fn end(&mut self) {
-        if let Some(rewriter) = self.rewriter.take()
-            && let Err(error) = rewriter.end()
-        {
+    /// Looks for nothing any more. Whether all was looked at so far.
+    fn end(&mut self) -> bool {
+        let Some(rewriter) = self.rewriter.take() else { return false };
+        let ended = rewriter.end();
+        if let Err(error) = &ended {
             tracing::debug!(%error, "a page has too much before its head and is passed on as it is");
         }
+        ended.is_ok()
     }
-}
-
-fn at_the_end(
-    scan: Arc<Scan>,
-) -> DocumentContentHandlers<'static, lol_html::send::SendHandlerTypes> {
-    end!(move |end| {
-        let is_document = scan.is_document.load(Ordering::Relaxed);
-        if is_document && !scan.is_placed.swap(true, Ordering::Relaxed) {
-            end.append(&scan.block, ContentType::Html);
-        }
-        Ok(())
-    })
 }
 
 impl Scan {
@@ -153,6 +148,13 @@ impl Scan {
     fn place_before(&self, tag: &mut Element<'_, '_>) {
         self.is_placed.store(true, Ordering::Relaxed);
         tag.before(&self.block, ContentType::Html);
+    }
+
+    fn place_at_the_end(&self) {
+        let is_document = self.is_document.load(Ordering::Relaxed);
+        if is_document && !self.is_placed.swap(true, Ordering::Relaxed) {
+            self.written().extend_from_slice(self.block.as_bytes());
+        }
     }
 
     fn take(&self) -> Bytes {

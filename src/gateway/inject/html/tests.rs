@@ -167,7 +167,7 @@ const CODINGS: [Packed; 4] = [
 ];
 
 /// Pages with `@` where the block belongs.
-const PAGES: [&str; 32] = [
+const PAGES: [&str; 33] = [
     "<!doctype html><html><head>@<title>x</title></head><body>y</body></html>",
     "<!DOCTYPE HTML>\n<HTML lang=zh><!-- c -->\n<HEAD\nprofile='a>b'>@\n<meta charset=gbk></HEAD><BODY>",
     "<head>@</head><head></head><p>",
@@ -197,8 +197,10 @@ const PAGES: [&str; 32] = [
     // Damaged at the end, and yet all of it comes.
     "<!doctype html><html>@<body><p class='",
     "<html><head>@<title>x</tit",
-    "<!doctype html><!-- <head>@",
-    "<html><hea@",
+    // Where it stops within a tag or a comment, there is no place for anything.
+    "<!doctype html><!-- <head>",
+    "<html><hea",
+    "<!doctype html><html lang='zh",
     // No pages.
     "<tr><td>a piece for a script</td></tr>",
     "<li itemscope><meta itemprop=a content=b><p>x",
@@ -206,6 +208,25 @@ const PAGES: [&str; 32] = [
     "<select><xmp><script>'</script></select><p>x",
     "{\"not\": \"html\"}",
 ];
+
+#[test]
+fn w11_a_nickname_ends_no_attribute_of_a_page_that_is_cut_short() {
+    let nickname = "' onmouseover='alert(1)";
+    let block = super::super::block(&serde_json::json!({ "nickname": nickname }));
+    for (page, takes_it) in [
+        ("<!doctype html><html lang='", false),
+        ("<!doctype html><p title=", false),
+        ("<!doctype html><!-- ", false),
+        ("<!doctype html>it's text", true),
+    ] {
+        for length in [1, 7, 100] {
+            let body = answer(&[("content-type", "text/html")], cut(page.as_bytes(), length));
+            let got = whole(inject(body, &Method::GET, Some(&block)).into_body());
+            let goes = if takes_it { format!("{page}{block}") } else { page.to_owned() };
+            assert_eq!(text(&got), goes, "{page}");
+        }
+    }
+}
 
 /// The pages as they come and as they go.
 fn pages() -> Vec<(Vec<u8>, Vec<u8>)> {
