@@ -315,4 +315,6 @@ pub(crate) fn is_same_origin(headers: &HeaderMap, public_url: &Origin) -> bool {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

@@ -270,3 +270,6 @@ impl<S> Layer<S> for WechatLoginLayer {
         WechatLogin::new(inner, self.gate.clone())
     }
 }
+
+#[cfg(all(test, feature = "memory"))]
+mod properties;

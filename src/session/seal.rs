@@ -240,6 +240,9 @@ impl fmt::Debug for KeyRing {
 pub struct Unsealable;
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -297,7 +300,7 @@ mod tests {
     }
 
     /// Every purpose. One that is missing here does not compile.
-    fn purposes() -> Vec<Purpose> {
+    pub(super) fn purposes() -> Vec<Purpose> {
         let next = |purpose| match purpose {
             Purpose::PendingLogin => Some(Purpose::LongTarget),
             Purpose::LongTarget => Some(Purpose::Ticket),

@@ -125,3 +125,6 @@ impl Session {
         is_news
     }
 }
+
+#[cfg(test)]
+mod properties;
