@@ -45,6 +45,8 @@ pub mod clock;
 pub mod demo;
 #[cfg(feature = "doors")]
 pub mod doors;
+#[cfg(all(any(test, fuzzing), feature = "full"))]
+pub mod fuzzing;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod keeper;

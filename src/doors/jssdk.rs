@@ -48,7 +48,7 @@ impl JsSdk {
         self
     }
 
-    fn is_own(&self, gate: &Gate, page: &Url) -> bool {
+    pub(crate) fn is_own(&self, gate: &Gate, page: &Url) -> bool {
         let has_nobody = page.username().is_empty() && page.password().is_none();
         let origin = page.origin().ascii_serialization();
         let mut own = std::iter::once(gate.public_url()).chain(&self.others);

@@ -11,19 +11,19 @@ const MOST_HOPS: usize = 32;
 
 /// The proxies in front of the gateway whose word counts. Without any, the client is always the peer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::gateway) struct TrustedProxies(pub(in crate::gateway) Vec<IpNet>);
+pub(crate) struct TrustedProxies(pub(crate) Vec<IpNet>);
 
 /// Who has sent a request, as far as it can be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::gateway) struct ClientAddress {
-    pub(in crate::gateway) ip: IpAddr,
+pub(crate) struct ClientAddress {
+    pub(crate) ip: IpAddr,
     /// The client, then the trusted proxies that the request came through: what an upstream may be told.
-    pub(in crate::gateway) chain: HeaderValue,
+    pub(crate) chain: HeaderValue,
 }
 
 /// A trusted proxy has passed on a list of addresses that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::gateway) enum Unparsable {
+pub(crate) enum Unparsable {
     #[error("`X-Forwarded-For` has an entry that is not an address")]
     Hop,
     #[error("`X-Forwarded-For` has more than {MOST_HOPS} trusted proxies in a row")]
@@ -31,14 +31,14 @@ pub(in crate::gateway) enum Unparsable {
 }
 
 impl TrustedProxies {
-    pub(in crate::gateway) fn is_trusted(&self, ip: IpAddr) -> bool {
+    pub(crate) fn is_trusted(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.0.iter().any(|net| net.contains(&ip))
     }
 
     /// The client of a request that came from `peer`. Only the part of the list that trusted proxies have written is
     /// read: what stands to the left of the first other address may be anybody's invention.
-    pub(in crate::gateway) fn client(
+    pub(crate) fn client(
         &self,
         peer: IpAddr,
         headers: &HeaderMap,

@@ -28,7 +28,7 @@ const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
 /// How a front proxy asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     /// nginx's `auth_request`: 200, 401 or 403, and nothing else while the store is up and WeChat says who follows.
     Oracle,
     /// nginx again, after a no: what goes to the browser, a redirect or a page. Never a yes, as the request itself is
@@ -42,7 +42,7 @@ pub(super) enum Dialect {
 
 impl Dialect {
     /// The dialect that a path speaks.
-    pub(super) fn named_by(path: &str) -> Option<Self> {
+    pub(crate) fn named_by(path: &str) -> Option<Self> {
         match path.strip_prefix(PREFIX)? {
             "/auth" => Some(Self::Oracle),
             "/refusal" => Some(Self::Refusal),
@@ -78,15 +78,15 @@ pub(super) enum BadMetadata {
 type Name = &'static str;
 
 /// What a front proxy is told, and of whose request.
-pub(super) struct Told<'a> {
-    pub(super) answer: Response<Full<Bytes>>,
-    pub(super) original: Option<Parts>,
-    pub(super) place: Option<(&'a Site, &'a Route)>,
-    pub(super) visitor: Visitor,
+pub(crate) struct Told<'a> {
+    pub(crate) answer: Response<Full<Bytes>>,
+    pub(crate) original: Option<Parts>,
+    pub(crate) place: Option<(&'a Site, &'a Route)>,
+    pub(crate) visitor: Visitor,
 }
 
 /// Answers a front proxy that is allowed to ask. `head` is its own request.
-pub(super) async fn answer<'a>(sites: &'a Sites, dialect: Dialect, head: &Parts) -> Told<'a> {
+pub(crate) async fn answer<'a>(sites: &'a Sites, dialect: Dialect, head: &Parts) -> Told<'a> {
     let mut told = match original(dialect, head) {
         Ok(original) => {
             let told = judge(sites, dialect, &original).await;

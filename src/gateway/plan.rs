@@ -42,8 +42,8 @@ use crate::{
 
 /// What a gateway does, as long as its configuration stays.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) sites: Sites,
+pub(crate) struct Plan {
+    pub(crate) sites: Sites,
     /// All sites have one store.
     pub(super) store: Arc<dyn Store>,
     /// The accounts, by their names in the configuration.
@@ -62,7 +62,7 @@ pub(super) struct Plan {
 
 /// What outlives a configuration: who is signed in, and with what keys.
 #[derive(Clone, Debug)]
-pub(super) struct Shared {
+pub(crate) struct Shared {
     store: Arc<dyn Store>,
     /// What every login seals with. A reload changes the keys in it.
     pub(super) keys: KeyRing,
@@ -76,7 +76,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// With a key for assertions that nobody has had before.
-    pub(super) fn new(
+    pub(crate) fn new(
         store: Arc<dyn Store>,
         keys: KeyRing,
         clock: Arc<dyn Clock>,
@@ -155,7 +155,7 @@ impl Plan {
 
     /// All that a configuration says. What it says no other than the plan before it goes on as it is: connections to
     /// WeChat, and how often somebody may still come. An error says which file cannot be used.
-    pub(super) fn of_config(
+    pub(crate) fn of_config(
         config: &Config,
         shared: &Shared,
         before: Option<&Self>,

@@ -19,7 +19,7 @@ use crate::{
 
 /// All sites.
 #[derive(Debug, Default)]
-pub(super) struct Sites {
+pub(crate) struct Sites {
     sites: Vec<Site>,
     by_host: HashMap<Box<str>, usize>,
 }
@@ -48,7 +48,7 @@ impl Sites {
     }
 
     /// The site that a host names, and no other.
-    pub(super) fn named(&self, host: &str) -> Option<&Site> {
+    pub(crate) fn named(&self, host: &str) -> Option<&Site> {
         let known = self.by_host.get(host).or_else(|| self.by_host.get(&*canonical_host(host)));
         known.map(|at| &self.sites[*at])
     }
@@ -70,21 +70,21 @@ pub(super) fn canonical_host(host: &str) -> String {
 
 /// One site: a host that people know, its logins and its routes.
 #[derive(Debug)]
-pub(super) struct Site {
+pub(crate) struct Site {
     pub(super) name: Arc<str>,
-    pub(super) gate: Gate,
+    pub(crate) gate: Gate,
     /// The logins with the site's other accounts, by the names that these have in addresses.
     pub(super) others: Vec<(Box<str>, Gate)>,
     /// The one that says most comes first.
     pub(super) routes: Vec<Route>,
     pub(super) proof_files: HashMap<Box<str>, Bytes>,
     pub(super) forward_auth: bool,
-    pub(super) facade: Option<Facade>,
+    pub(crate) facade: Option<Facade>,
 }
 
 /// What a request of a site leads to.
 #[derive(Debug)]
-pub(super) enum Found<'a> {
+pub(crate) enum Found<'a> {
     Endpoint(&'a Gate),
     Route(&'a Route),
     Nothing,
@@ -92,7 +92,7 @@ pub(super) enum Found<'a> {
 
 impl Site {
     /// What a request with a canonical path leads to.
-    pub(super) fn find(&self, head: &Parts) -> Result<Found<'_>, TwoReadings> {
+    pub(crate) fn find(&self, head: &Parts) -> Result<Found<'_>, TwoReadings> {
         let path = head.uri.path();
         if Endpoint::named_by(path).is_some() {
             return Ok(Found::Endpoint(self.gate_of(head.uri.query().unwrap_or_default())));
@@ -118,10 +118,10 @@ impl Site {
 
 /// One route: what it asks, and where it leads.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(crate) struct Route {
     /// As the operator has written it.
     pub(super) name: Arc<str>,
-    pub(super) pattern: PathPattern,
+    pub(crate) pattern: PathPattern,
     /// Empty means all.
     pub(super) methods: Vec<Method>,
     pub(super) gate: Gate,
@@ -186,7 +186,7 @@ impl Route {
         &self.gate
     }
 
-    pub(super) fn demand(&self) -> &Demand {
+    pub(crate) fn demand(&self) -> &Demand {
         &self.demand
     }
 

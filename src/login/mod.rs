@@ -67,9 +67,9 @@ mod app_data;
 #[cfg(not(feature = "tower-sessions"))]
 #[path = "no_app_data.rs"]
 mod app_data;
-mod attempt;
+pub(crate) mod attempt;
 mod body;
-mod callback;
+pub(crate) mod callback;
 mod client_addr;
 pub mod decision;
 // Doors alone look through it.
@@ -95,8 +95,8 @@ mod observe;
 mod once;
 pub mod pages;
 mod parameters;
-mod path;
-mod pattern;
+pub(crate) mod path;
+pub(crate) mod pattern;
 mod plain;
 mod policy;
 mod refresh;
@@ -106,8 +106,8 @@ mod return_to;
 mod service;
 mod sign_in;
 mod start;
-mod state;
-mod ticket;
+pub(crate) mod state;
+pub(crate) mod ticket;
 #[cfg(feature = "doors")]
 mod vouch;
 mod wecom;

@@ -41,7 +41,7 @@ pub(crate) struct SignInSite {
 
 /// A site's request for a ticket.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     site: Origin,
     state: State,
     sealed_target: Option<String>,
@@ -75,7 +75,7 @@ impl Request {
 
     /// The request that an address at the sign-in site makes, if it makes one. `Err` where it makes one that is not
     /// answered: for a site that is none of `partners`, without a state, or with anything twice.
-    pub(super) fn of(uri: &Uri, partners: &[Origin]) -> Result<Option<Self>, Unlisted> {
+    pub(crate) fn of(uri: &Uri, partners: &[Origin]) -> Result<Option<Self>, Unlisted> {
         let names = [FOR, "state", SEALED_TARGET, ACCOUNT];
         let values = parameters(uri.query().unwrap_or_default(), names);
         let [site, state, sealed_target, account] = values.map_err(|Twice| Unlisted)?;
@@ -104,11 +104,11 @@ impl Request {
 
 /// A request for a ticket that nobody may have.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unlisted;
+pub(crate) struct Unlisted;
 
 /// The session that a ticket brings, and the use that it is good for. None for whatever is not a ticket of ours for this
 /// site and state, or is too old.
-pub(super) fn open(
+pub(crate) fn open(
     gate: &Gate,
     state: &State,
     ticket: &str,
@@ -122,7 +122,7 @@ pub(super) fn open(
     (gate.now() < ends_at).then(|| (id, OneUse::sealed("ticket", ticket), 2 * LIFE))
 }
 
-fn seal(
+pub(crate) fn seal(
     keys: &KeyRing,
     site: &Origin,
     state: &State,

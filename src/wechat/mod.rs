@@ -33,7 +33,7 @@ pub(crate) mod played;
 mod server_token;
 mod types;
 mod wecom;
-mod wire;
+pub(crate) mod wire;
 
 pub use authorize::{AuthorizeUrl, InvalidAuthorizeUrl};
 pub use client::{Backoff, Client, ClientBuilder};

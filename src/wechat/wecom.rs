@@ -68,7 +68,7 @@ impl Client {
 }
 
 impl Answer {
-    fn wecom_user(&self) -> Result<WecomUser, Kind> {
+    pub(crate) fn wecom_user(&self) -> Result<WecomUser, Kind> {
         // The older endpoint began its names with capitals.
         if let Some(userid) = self.id(["userid", "UserId"])? {
             let user_ticket = self.nonempty("user_ticket").map(UserTicket::new);
@@ -79,7 +79,7 @@ impl Answer {
         Ok(WecomUser::Outsider { openid, external_userid })
     }
 
-    fn wecom_detail(&self) -> Result<Userinfo, Kind> {
+    pub(crate) fn wecom_detail(&self) -> Result<Userinfo, Kind> {
         let gender = self.number("gender").and_then(|gender| u8::try_from(gender).ok());
         Ok(Userinfo {
             openid: self.id(["userid"; 2])?.ok_or_else(|| field("userid"))?,

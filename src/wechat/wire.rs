@@ -19,17 +19,17 @@ const LONGEST_LIFE: u64 = 30 * 24 * 60 * 60;
 
 /// An answer that carries no error code, or code 0.
 #[derive(Debug)]
-pub(super) struct Answer(Map<String, Value>);
+pub(crate) struct Answer(Map<String, Value>);
 
 /// What went wrong, and the address that an answer says we have.
 #[derive(Debug)]
-pub(super) struct Failed {
+pub(crate) struct Failed {
     kind: Kind,
     seen_from: Option<IpAddr>,
 }
 
 impl Failed {
-    pub(super) fn of(self, call: Call) -> Error {
+    pub(crate) fn of(self, call: Call) -> Error {
         Error::new(call, self.kind).seen_from(self.seen_from)
     }
 }
@@ -42,7 +42,7 @@ impl From<Kind> for Failed {
 
 impl Answer {
     /// Reads a body, whatever content type it came with. `code` makes an error code of its number.
-    pub(super) fn read(body: &[u8], code: fn(i64) -> ErrCode) -> Result<Self, Failed> {
+    pub(crate) fn read(body: &[u8], code: fn(i64) -> ErrCode) -> Result<Self, Failed> {
         let answer = Self::object(&String::from_utf8_lossy(body))
             .ok_or(Kind::Answer(AnswerFault::NotAnObject))?;
         match answer.errcode()? {
@@ -56,7 +56,7 @@ impl Answer {
     }
 
     /// Reads an object.
-    pub(super) fn object(text: &str) -> Option<Self> {
+    pub(crate) fn object(text: &str) -> Option<Self> {
         match serde_json::from_str(&escape_control_characters(text)) {
             Ok(Value::Object(fields)) => Some(Self(fields)),
             _ => None,
@@ -65,11 +65,11 @@ impl Answer {
 
     /// An object within this one.
     #[cfg(feature = "doors")]
-    pub(super) fn within(&self, name: &str) -> Option<Self> {
+    pub(crate) fn within(&self, name: &str) -> Option<Self> {
         self.0.get(name)?.as_object().cloned().map(Self)
     }
 
-    pub(super) fn grant(&self) -> Result<Grant, Kind> {
+    pub(crate) fn grant(&self) -> Result<Grant, Kind> {
         Ok(Grant {
             openid: self.openid()?,
             unionid: self.unionid()?,
@@ -81,7 +81,7 @@ impl Answer {
         })
     }
 
-    pub(super) fn userinfo(&self) -> Result<Userinfo, Kind> {
+    pub(crate) fn userinfo(&self) -> Result<Userinfo, Kind> {
         let text = |name| self.text(name).unwrap_or_default().to_owned();
         let privilege = self.0.get("privilege").and_then(Value::as_array);
         Ok(Userinfo {
@@ -102,7 +102,7 @@ impl Answer {
     }
 
     /// How long a token or a ticket is good for.
-    pub(super) fn expires_in(&self) -> Result<Duration, Kind> {
+    pub(crate) fn expires_in(&self) -> Result<Duration, Kind> {
         let seconds = match self.number("expires_in") {
             Some(seconds) => u64::try_from(seconds).map_err(|_| field("expires_in"))?,
             None => TOKEN_LIFE,
@@ -118,7 +118,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn mini_program_session(&self) -> Result<MiniProgramSession, Kind> {
+    pub(crate) fn mini_program_session(&self) -> Result<MiniProgramSession, Kind> {
         Ok(MiniProgramSession {
             openid: self.openid()?,
             unionid: self.unionid()?,
@@ -126,12 +126,12 @@ impl Answer {
         })
     }
 
-    pub(super) fn openid(&self) -> Result<OpenId, Kind> {
+    pub(crate) fn openid(&self) -> Result<OpenId, Kind> {
         OpenId::parse(self.required("openid")?).map_err(|InvalidId { .. }| field("openid"))
     }
 
     /// A subject may rest on it, so one that is there and is none is not passed over.
-    pub(super) fn unionid(&self) -> Result<Option<UnionId>, Kind> {
+    pub(crate) fn unionid(&self) -> Result<Option<UnionId>, Kind> {
         match self.0.get("unionid") {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
@@ -160,24 +160,24 @@ impl Answer {
         }
     }
 
-    pub(super) fn number(&self, name: &str) -> Option<i64> {
+    pub(crate) fn number(&self, name: &str) -> Option<i64> {
         number(self.0.get(name)?)
     }
 
-    pub(super) fn numbers(&self, name: &str) -> Vec<i64> {
+    pub(crate) fn numbers(&self, name: &str) -> Vec<i64> {
         let list = self.0.get(name).and_then(Value::as_array);
         list.map(|list| list.iter().filter_map(number).collect()).unwrap_or_default()
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
     }
 
-    pub(super) fn nonempty(&self, name: &str) -> Option<&str> {
+    pub(crate) fn nonempty(&self, name: &str) -> Option<&str> {
         self.text(name).filter(|text| !text.is_empty())
     }
 
-    pub(super) fn required(&self, name: &'static str) -> Result<&str, Kind> {
+    pub(crate) fn required(&self, name: &'static str) -> Result<&str, Kind> {
         self.nonempty(name).ok_or_else(|| field(name))
     }
 }
@@ -190,7 +190,7 @@ fn number(value: &Value) -> Option<i64> {
     }
 }
 
-pub(super) fn field(name: &'static str) -> Kind {
+pub(crate) fn field(name: &'static str) -> Kind {
     Kind::Answer(AnswerFault::Field(name))
 }
 

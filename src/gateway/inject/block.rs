@@ -11,7 +11,7 @@ use serde::Serialize;
 ///
 /// # Panics
 /// When `value` cannot be JSON, such as a map with keys that are no strings.
-pub(in crate::gateway) fn block(value: &impl Serialize) -> String {
+pub(crate) fn block(value: &impl Serialize) -> String {
     let json = serde_json::to_string(value).expect("what pages are told has string keys only");
     let mut block = String::with_capacity(json.len() + 64);
     block.push_str(r#"<script id="wechat-user" type="application/json">"#);

@@ -29,7 +29,7 @@ const ASCII_COMPATIBLE: [&str; 18] = [
 /// Puts `block` into a page, if there is one, and corrects the head of the answer where it does.
 ///
 /// Any other answer passes as it is. The head of an answer to HEAD is corrected as that of the page would be.
-pub(in crate::gateway) fn inject<B>(
+pub(crate) fn inject<B>(
     response: Response<B>,
     method: &Method,
     block: Option<&str>,
@@ -90,7 +90,7 @@ fn is_ascii_html(content_type: &str) -> bool {
 
 pin_project! {
     /// The body of an answer, with the block put in where it is a page.
-    pub(in crate::gateway) struct Injected<B> {
+    pub(crate) struct Injected<B> {
         #[pin]
         body: B,
         // None where the body passes as it is.
@@ -100,7 +100,7 @@ pin_project! {
 
 /// Why a page breaks off.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::gateway) enum InjectError<E> {
+pub(crate) enum InjectError<E> {
     /// The body itself did.
     #[error(transparent)]
     Body(E),

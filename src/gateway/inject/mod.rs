@@ -8,6 +8,6 @@ mod html;
 mod page;
 
 pub(in crate::gateway) use assertion::{AssertionKey, AssertionKeys, Assertions, Claims};
-pub(in crate::gateway) use block::block;
+pub(crate) use block::block;
 pub(in crate::gateway) use headers::prepare_request;
-pub(in crate::gateway) use html::{Injected, inject};
+pub(crate) use html::{Injected, inject};

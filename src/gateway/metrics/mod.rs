@@ -41,7 +41,7 @@ type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 
 /// The metrics of one gateway. Clones are the same metrics.
 #[derive(Clone, Debug)]
-pub(in crate::gateway) struct Metrics(Arc<Families>);
+pub(crate) struct Metrics(Arc<Families>);
 
 #[derive(Debug)]
 struct Families {
@@ -101,7 +101,7 @@ impl Drop for Held {
 }
 
 impl Metrics {
-    pub(in crate::gateway) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("wxgate");
         let routes = Routes::default();
         let of = &mut registry;

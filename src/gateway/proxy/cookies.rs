@@ -8,7 +8,7 @@ use http::{
 use crate::session::cookie;
 
 /// Cuts our cookies out of a request and joins what is left into one header, byte for byte.
-pub(in crate::gateway) fn cut_ours(headers: &mut HeaderMap) {
+pub(crate) fn cut_ours(headers: &mut HeaderMap) {
     let Entry::Occupied(present) = headers.entry(COOKIE) else { return };
     let is_ours = |pair: &[u8]| cookie::is_ours(cookie::name_and_value(pair).0);
     let mut lines = present.iter();

@@ -23,10 +23,10 @@ mod url;
 
 pub(super) use body::UpstreamBody;
 pub(super) use connection::LONGEST_IDLE;
-pub(super) use cookies::cut_ours;
+pub(crate) use cookies::cut_ours;
 pub(super) use failure::Failure;
-pub(super) use request::{Forwarding, identify, is_websocket, prepare_request};
-pub(super) use target::check_target;
+pub(crate) use request::{Forwarding, identify, is_websocket, prepare_request};
+pub(crate) use target::check_target;
 pub(super) use tunnel::Terms;
 pub(super) use upstream::{Exchange, Upstream};
 pub use url::{InvalidUpstream, UpstreamSpec, UpstreamUrl};

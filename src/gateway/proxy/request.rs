@@ -22,21 +22,21 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What an upstream is told of a request, apart from who has sent it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::gateway) struct Forwarding<'a> {
-    pub(in crate::gateway) client: &'a ClientAddress,
+pub(crate) struct Forwarding<'a> {
+    pub(crate) client: &'a ClientAddress,
     /// What browsers speak: `https` or `http`.
-    pub(in crate::gateway) scheme: &'a str,
+    pub(crate) scheme: &'a str,
     /// Whether header names with an underscore go on.
-    pub(in crate::gateway) underscores: bool,
+    pub(crate) underscores: bool,
     /// The prefix that the path was matched by, and what it becomes.
-    pub(in crate::gateway) rewrite: Option<(&'a str, &'a str)>,
+    pub(crate) rewrite: Option<(&'a str, &'a str)>,
     /// What the upstream is called, where it shall not see what browsers call us.
-    pub(in crate::gateway) host: Option<&'a HeaderValue>,
-    pub(in crate::gateway) request_id: &'a HeaderValue,
+    pub(crate) host: Option<&'a HeaderValue>,
+    pub(crate) request_id: &'a HeaderValue,
 }
 
 /// Takes out of a request what was meant for us, or would lie to the upstream, and puts in what we know.
-pub(in crate::gateway) fn prepare_request(head: &mut Parts, forwarding: &Forwarding<'_>) {
+pub(crate) fn prepare_request(head: &mut Parts, forwarding: &Forwarding<'_>) {
     if let Some((prefix, replacement)) = forwarding.rewrite {
         rewrite(head, prefix, replacement);
     }
@@ -76,7 +76,7 @@ pub(in crate::gateway) fn prepare_request(head: &mut Parts, forwarding: &Forward
 }
 
 /// Says who somebody is. Comes last, so that nothing that a client has said can touch it.
-pub(in crate::gateway) fn identify(
+pub(crate) fn identify(
     headers: &mut HeaderMap,
     identity: impl Iterator<Item = (HeaderName, HeaderValue)>,
 ) {
@@ -95,7 +95,7 @@ pub(in crate::gateway) fn identify(
 
 /// Whether the client asks for a WebSocket. No other upgrade is passed on: `h2c` would get past every rule here. HTTP/1.0 has
 /// no upgrades, and somebody who speaks it would not know what follows.
-pub(in crate::gateway) fn is_websocket(head: &Parts) -> bool {
+pub(crate) fn is_websocket(head: &Parts) -> bool {
     let headers = &head.headers;
     if head.version != Version::HTTP_11 {
         return false;

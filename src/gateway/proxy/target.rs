@@ -9,7 +9,7 @@ use http::{
 
 /// A target that the HTTP parser takes and we do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::gateway) enum BadTarget {
+pub(crate) enum BadTarget {
     #[error("no host, more than one, or one that is not text")]
     Host,
     #[error("the target names another host than the `Host` header")]
@@ -20,7 +20,7 @@ pub(in crate::gateway) enum BadTarget {
 
 /// Takes targets with one meaning only: one host, and a path of it. An absolute target, as HTTP/2 has it always, is
 /// brought into the usual form, with a `Host` header.
-pub(in crate::gateway) fn check_target(head: &mut Parts) -> Result<(), BadTarget> {
+pub(crate) fn check_target(head: &mut Parts) -> Result<(), BadTarget> {
     if head.method == Method::CONNECT {
         return Err(BadTarget::NoPath);
     }

@@ -58,7 +58,7 @@ struct SavedTokens {
 
 /// Why a record says nothing.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// It does not open.
     Unopened,
     /// It opens, and is written in another way.
@@ -66,14 +66,14 @@ pub(super) enum Unread {
 }
 
 /// What the record of a session says.
-pub(super) struct Known {
-    pub(super) user: UserKey,
-    pub(super) epoch: Epoch,
-    pub(super) scope: Scope,
-    pub(super) signed_in_at: Timestamp,
+pub(crate) struct Known {
+    pub(crate) user: UserKey,
+    pub(crate) epoch: Epoch,
+    pub(crate) scope: Scope,
+    pub(crate) signed_in_at: Timestamp,
 }
 
-pub(super) fn seal_session(keys: &KeyRing, name: &str, session: &Session) -> Vec<u8> {
+pub(crate) fn seal_session(keys: &KeyRing, name: &str, session: &Session) -> Vec<u8> {
     let (user, epoch) = (session.user().key(), session.epoch());
     let saved = SavedSession {
         appid: user.appid.as_str().to_owned(),
@@ -86,7 +86,7 @@ pub(super) fn seal_session(keys: &KeyRing, name: &str, session: &Session) -> Vec
     seal(keys, Purpose::StoredSession, name, &saved)
 }
 
-pub(super) fn open_session(keys: &KeyRing, name: &str, sealed: &[u8]) -> Result<Known, Unread> {
+pub(crate) fn open_session(keys: &KeyRing, name: &str, sealed: &[u8]) -> Result<Known, Unread> {
     let saved: SavedSession = open(keys, Purpose::StoredSession, name, sealed)?;
     let user = user_key(&saved).ok_or(Unread::Foreign)?;
     Ok(Known {
@@ -102,7 +102,7 @@ fn user_key(saved: &SavedSession) -> Option<UserKey> {
     Some(UserKey { appid, openid: OpenId::parse(&saved.openid).ok()? })
 }
 
-pub(super) fn seal_user(keys: &KeyRing, name: &str, record: &UserRecord) -> Vec<u8> {
+pub(crate) fn seal_user(keys: &KeyRing, name: &str, record: &UserRecord) -> Vec<u8> {
     let fetched_at = record.fetched_at().map_or(0, Timestamp::unix);
     let saved = SavedUser {
         unionid: record.unionid().map(|unionid| unionid.as_str().to_owned()),
@@ -124,7 +124,7 @@ pub(super) fn seal_user(keys: &KeyRing, name: &str, record: &UserRecord) -> Vec<
     seal(keys, Purpose::StoredUser, name, &saved)
 }
 
-pub(super) fn open_user(
+pub(crate) fn open_user(
     keys: &KeyRing,
     name: &str,
     key: &UserKey,
@@ -169,7 +169,7 @@ fn open<T: DeserializeOwned>(
     serde_json::from_slice(&plain).map_err(|_| Unread::Foreign)
 }
 
-pub(super) fn open_bytes(
+pub(crate) fn open_bytes(
     keys: &KeyRing,
     purpose: Purpose,
     name: &str,

@@ -17,7 +17,7 @@
 //! # Ok(()) }
 //! ```
 
-mod codec;
+pub(crate) mod codec;
 mod copies;
 #[cfg(feature = "embedded")]
 mod file;
