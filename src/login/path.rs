@@ -75,8 +75,7 @@ fn canonical(path: &str) -> Result<Cow<'_, str>, BadPath> {
 }
 
 fn check_characters(path: &[u8]) -> Result<(), BadPath> {
-    let mut bytes = path.iter().enumerate();
-    while let Some((at, byte)) = bytes.next() {
+    for (at, byte) in path.iter().enumerate() {
         match byte {
             b'\\' => return Err(BadPath::Ambiguous),
             b'%' => {
@@ -85,7 +84,6 @@ fn check_characters(path: &[u8]) -> Result<(), BadPath> {
                 if decoded.is_ascii_control() || b"/\\?#".contains(&decoded) {
                     return Err(BadPath::Ambiguous);
                 }
-                bytes.nth(1);
             }
             _ => {}
         }
@@ -144,7 +142,7 @@ mod tests {
             "/a%20b",
             "/%252e",
         ] {
-            assert_eq!(canonical(same).unwrap(), same);
+            assert!(matches!(canonical(same), Ok(Cow::Borrowed(form)) if form == same), "{same}");
         }
         for (path, form) in [
             ("//", "/"),
@@ -158,6 +156,10 @@ mod tests {
             ("/a/%2e%2E/b", "/b"),
             ("/a/.%2e/b/", "/b/"),
             ("/%2e/b", "/b"),
+            ("/.", "/"),
+            ("/..", "/"),
+            ("/./..", "/"),
+            ("/%2e%2e", "/"),
             ("/a//", "/a/"),
         ] {
             assert_eq!(canonical(path).unwrap(), form, "{path}");
