@@ -9,20 +9,13 @@ pub(crate) struct State([u8; 32]);
 
 impl State {
     pub(crate) fn random() -> Self {
-        const ALPHABET: &[u8; 62] =
-            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-        let mut state = [0; 32];
-        let mut filled = 0;
-        while filled < state.len() {
-            let mut bytes = [0; 64];
+        let bytes = || {
+            let mut bytes = [0_u8; 64];
             getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-            // Only the largest multiple of 62 that a byte holds keeps every character equally likely.
-            for byte in bytes.into_iter().filter(|byte| *byte < 248).take(32 - filled) {
-                state[filled] = ALPHABET[usize::from(byte % 62)];
-                filled += 1;
-            }
-        }
-        Self(state)
+            bytes
+        };
+        let mut letters = std::iter::repeat_with(bytes).flatten().filter_map(letter);
+        Self(std::array::from_fn(|_| letters.next().expect("there are always more")))
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -40,9 +33,26 @@ impl State {
     }
 }
 
+/// The character that a random byte stands for. Only the largest multiple of 62 that a byte holds keeps every character
+/// equally likely.
+fn letter(byte: u8) -> Option<u8> {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    (byte < 248).then(|| ALPHABET[usize::from(byte % 62)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn w01_every_character_of_a_state_is_equally_likely() {
+        let mut counts = std::collections::BTreeMap::<u8, usize>::new();
+        for letter in (0..=u8::MAX).filter_map(letter) {
+            *counts.entry(letter).or_default() += 1;
+        }
+        assert_eq!(counts.len(), 62);
+        assert!(counts.iter().all(|(letter, count)| letter.is_ascii_alphanumeric() && *count == 4));
+    }
 
     #[test]
     fn w01_a_state_is_short_opaque_and_never_the_same() {
