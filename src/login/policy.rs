@@ -288,6 +288,39 @@ mod tests {
     }
 
     #[test]
+    fn c27_a_rule_covers_another_only_where_it_keeps_out_everybody_whom_that_keeps_out() {
+        let listed = |name| Demand::default().only([OpenId::parse(name).unwrap()], []);
+        let (base, fans) = (Demand::default(), Demand::default().followers_only());
+        for (one, other, covers) in [
+            (&base, &base, true),
+            (&listed("o6_alice"), &base, true),
+            (&listed("o6_alice"), &listed("o6_alice"), true),
+            (&listed("o6_alice"), &listed("o6_bob"), false),
+            (&base, &listed("o6_alice"), false),
+            (&fans, &base, true),
+            (&fans, &fans, true),
+            (&base, &fans, false),
+            (&fans, &listed("o6_alice"), false),
+            (&Login::Userinfo.into(), &base, true),
+            (&base, &Login::Userinfo.into(), false),
+            (&Login::Off.into(), &Login::Optional.into(), true),
+            (&Login::Optional.into(), &base, false),
+        ] {
+            assert_eq!(one.covers(other), covers, "{one:?} {other:?}");
+        }
+    }
+
+    #[test]
+    fn a_later_rule_for_the_same_prefix_takes_the_place_of_the_earlier_one() {
+        let policy = Policy::all(Login::Base)
+            .path("/a", Login::Off)
+            .path("/b", Login::Optional)
+            .path("/a/", Login::Userinfo);
+        assert_eq!(policy.of("/a/x").unwrap().login(), Login::Userinfo);
+        assert_eq!(policy.of("/b").unwrap().login(), Login::Optional);
+    }
+
+    #[test]
     fn a_list_of_people_asks_for_a_sign_in() {
         let nobody = Demand::from(Login::Off).only([], []);
         assert_eq!(nobody.login(), Login::Base);

@@ -245,6 +245,22 @@ fn a_preflight_is_answered_for_listed_origins_only() {
     for other in ["https://evil.example", "https://xapp.example.com", "null"] {
         assert_eq!(preflight(other), Decision::Unauthorized(Scope::Base), "{other}");
     }
+    let of = |method, asks: bool| {
+        let case = Case::page().method(method).with("origin", "https://app.example.com");
+        if asks { case.with("access-control-request-method", "POST") } else { case }
+    };
+    for (endpoint, decision) in [
+        (None, Decision::Preflight),
+        (Some(Endpoint::Me), Decision::Preflight),
+        (Some(Endpoint::Logout), Decision::MethodNotAllowed),
+    ] {
+        let case = Case { endpoint, ..of(Method::OPTIONS, true) };
+        assert_eq!(case.decide(Login::Base), decision, "{endpoint:?}");
+    }
+    for (method, asks) in [(Method::OPTIONS, false), (Method::POST, true), (Method::POST, false)] {
+        let refused = of(method, asks).decide(Login::Base);
+        assert_eq!(refused, Decision::Unauthorized(Scope::Base));
+    }
 }
 
 #[test]
@@ -275,6 +291,10 @@ fn only_our_own_page_can_sign_somebody_out() {
     let lying = post().with("origin", own).with("sec-fetch-site", "cross-site");
     assert_eq!(lying.decide(Login::Off), Decision::ForeignLogout);
     assert_eq!(Case::endpoint(Endpoint::Logout).decide(Login::Off), Decision::AskLogout);
+    for method in [Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+        let other = post().method(method).with("origin", own).decide(Login::Off);
+        assert_eq!(other, Decision::MethodNotAllowed);
+    }
 }
 
 #[test]
