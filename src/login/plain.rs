@@ -109,12 +109,10 @@ mod tests {
     use super::*;
     use crate::login::pages::Tone;
 
-    #[test]
-    fn w11_whatever_a_page_is_told_is_inert() {
-        let evil = "<script>alert(1)</script>\"'&";
+    fn full(evil: &'static str) -> PageView<'static> {
         let action = Action { label: evil.into(), href: evil.to_owned(), post: false };
         let posted = Action { post: true, ..action.clone() };
-        let view = PageView {
+        PageView {
             name: "login_refused",
             lang: evil,
             tone: Tone::Info,
@@ -135,10 +133,25 @@ mod tests {
             details: vec![(evil, evil.to_owned())],
             site: evil,
             nonce: evil,
-        };
-        let html = PlainPages.render(&view);
+        }
+    }
+
+    #[test]
+    fn w11_whatever_a_page_is_told_is_inert() {
+        let html = PlainPages.render(&full("<script>alert(1)</script>\"'&"));
         assert_eq!(html.matches("<script").count(), 1, "the page's own: {html}");
         assert!(!html.contains("<script>"), "{html}");
         assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;"), "{html}");
+    }
+    #[test]
+    fn a_part_that_a_page_has_nothing_for_is_not_there() {
+        let with = full("x");
+        let html = PlainPages.render(&with);
+        assert!(html.contains("<dl><dt>") && html.contains("<nav><"), "{html}");
+        assert!(!html.contains("id=\"primary\""), "none of several choices: {html}");
+        let without = PageView { facts: vec![], choices: vec![], ..with };
+        let html = PlainPages.render(&without);
+        assert!(!html.contains("<dl>") && !html.contains("<nav>"), "{html}");
+        assert_eq!(html.matches("id=\"primary\"").count(), 1, "{html}");
     }
 }
