@@ -10,7 +10,7 @@ use crate::{
         proxy::{Forwarding, check_target, prepare_request},
         site::Found,
     },
-    login::{PREFIX, PathPattern, canonicalise, pattern::Parameters},
+    login::{PREFIX, PathPattern, canonicalise, pattern::Reading},
 };
 
 /// The first line is the target of a request, the second one a pattern of paths.
@@ -97,7 +97,7 @@ fn oracle(path: &[u8], read: impl Fn(&[u8]) -> &[u8]) -> &'static str {
 /// What goes on behind another beginning is the same path, still in the one form.
 fn rewritten(head: &Parts) {
     let path = head.uri.path();
-    if !PathPattern::prefix("/open").fits(path, Parameters::Kept) {
+    if !PathPattern::prefix("/open").fits(path, Reading::AsWritten) {
         return;
     }
     let mut sent = head.clone();

@@ -128,3 +128,44 @@ impl Session {
 
 #[cfg(test)]
 mod properties;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        session::user::{AccountSlot, UserChange, UserKey},
+        wechat::{AppId, OpenId},
+    };
+
+    const BEGAN: u64 = 1_700_000_000;
+
+    fn session() -> Session {
+        let key = UserKey {
+            appid: AppId::parse("wx0123456789abcdef").unwrap(),
+            openid: OpenId::parse("o6_alice").unwrap(),
+        };
+        let account = Arc::new(AccountSlot::new(1));
+        let user = Arc::new(UserSlot::new(key, account, UserChange::default()));
+        let at = Timestamp::from_unix(BEGAN);
+        Session::begin(NewSession { user, scope: Scope::Base, signed_in_at: at, begins_at: at })
+    }
+
+    #[test]
+    fn a_session_is_good_up_to_the_last_second_of_each_life() {
+        let session = session();
+        let lives = Lifetimes { idle: Duration::from_secs(60), absolute: Duration::from_secs(100) };
+        let is_alive = |at| session.is_alive(Timestamp::from_unix(BEGAN + at), &lives);
+        assert!(is_alive(0) && is_alive(59) && !is_alive(60), "idle");
+        session.touch(Timestamp::from_unix(BEGAN + 59));
+        assert!(is_alive(60) && is_alive(99) && !is_alive(100), "in all");
+        assert_eq!(session.ends_at(&lives), Timestamp::from_unix(BEGAN + 100));
+    }
+
+    #[test]
+    fn a_use_is_noted_once_a_second_and_never_takes_the_session_back_in_time() {
+        let session = session();
+        let touch = |at| session.touch(Timestamp::from_unix(BEGAN + at));
+        assert!(!touch(0) && touch(2) && !touch(2) && !touch(1));
+        assert_eq!(session.last_used(), Timestamp::from_unix(BEGAN + 2));
+    }
+}

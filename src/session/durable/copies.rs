@@ -272,6 +272,41 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_lasts_no_longer_than_that_of_its_user_nor_that_longer_than_its_own() {
+        let world = fixture();
+        let later = Timestamp::from_unix(THEN.unix() + 10);
+        for (of_session, of_user) in [(THEN, later), (later, THEN)] {
+            let id = SessionId::new();
+            let (mark, of_name) =
+                (world.copies.mark_session(id.handle()), world.copies.mark_user("00ff"));
+            let record = UserRecord::new(&world.key, None, UserChange::default());
+            let user = world.copies.keep_user("00ff", &world.key, EPOCH, record, of_user, of_name);
+            let session = session_of(&user, id);
+            world.copies.keep_session(id.handle(), session, user, of_session, mark);
+            assert!(world.has(id.handle()));
+            assert!(world.copies.session(id.handle(), THEN).is_none());
+        }
+    }
+
+    #[test]
+    fn what_ends_elsewhere_leaves_alone_what_is_fetched() {
+        let world = fixture();
+        let id = SessionId::new();
+        let is_elsewhere =
+            |other: &Handle| shard_of_session(*other) != shard_of_session(id.handle());
+        let other = std::iter::repeat_with(|| SessionId::new().handle()).take(1000);
+        let other = other.into_iter().find(is_elsewhere).expect("one of a thousand");
+        let mark = world.copies.mark_session(id.handle());
+        let of_user = world.copies.mark_user("00ff");
+        world.copies.end(&Ended::Session(other));
+        world.copies.end(&Ended::User("00fe".to_owned()));
+        let user = world.keep_user(EPOCH, of_user);
+        let session = session_of(&user, id);
+        world.copies.keep_session(id.handle(), session, user, THEN, mark);
+        assert!(world.has(id.handle()));
+    }
+
+    #[test]
     fn whatever_ends_takes_its_copies_along_and_no_others() {
         let world = fixture();
         let ((one, _), (two, user)) = (world.keep(), world.keep());
