@@ -366,7 +366,7 @@ mod tests {
             let line: Vec<_> =
                 self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let mut headers = HeaderMap::new();
-            headers.insert("cookie", line.join("; ").parse().unwrap());
+            headers.insert("cookie", HeaderValue::from_bytes(line.join("; ").as_bytes()).unwrap());
             headers
         }
 
@@ -556,8 +556,75 @@ mod tests {
             attempt.progress = progress;
             assert_eq!(decode(&encode(&attempt)), Some(attempt.clone()));
         }
+        for scope in [Scope::Base, Scope::Userinfo, Scope::Login] {
+            attempt.scope = scope;
+            assert_eq!(decode(&encode(&attempt)), Some(attempt.clone()));
+        }
         for cut in 0..HEAD {
             assert_eq!(decode(&encode(&attempt)[..cut]), None);
         }
+    }
+
+    #[test]
+    fn a_target_is_sealed_into_the_way_only_where_a_cookie_of_the_largest_size_has_no_room() {
+        let mut world = World::new();
+        let longest = world.attempts().longest_short_target();
+        for (length, is_long) in [(longest, false), (longest + 1, true)] {
+            world.jar.clear();
+            let begun = world.begin(&format!("/{}", "a".repeat(length - 1))).ok().unwrap();
+            assert_eq!(begun.sealed_target.is_some(), is_long);
+            let (name, value) = &world.jar[0];
+            assert!(name.len() + "=".len() + value.len() <= LARGEST_COOKIE);
+        }
+    }
+
+    /// The names of the cookies that are ended.
+    fn ended(cookies: &[HeaderValue]) -> Vec<String> {
+        let name = |cookie: &HeaderValue| {
+            let cookie = cookie::Cookie::parse(cookie.to_str().unwrap().to_owned()).unwrap();
+            (cookie.value().is_empty()).then(|| cookie.name().to_owned())
+        };
+        cookies.iter().filter_map(name).collect()
+    }
+
+    #[test]
+    fn c37_a_cookie_with_a_name_that_we_never_give_is_left_alone() {
+        let prefix = "__Host-wxgate-login-";
+        let ends = |suffix: &str| {
+            let mut world = World::new();
+            world.jar.push((format!("{prefix}{suffix}"), "x".to_owned()));
+            let headers = world.headers();
+            let begun = world.begin("/page").ok().unwrap();
+            let name = format!("{prefix}{suffix}");
+            (
+                ended(&begun.cookies).contains(&name),
+                ended(&world.attempts().forget_all(&headers)).contains(&name),
+            )
+        };
+        assert_eq!(ends("abcdEF12"), (true, true));
+        assert_eq!(ends("scan"), (false, true));
+        assert_eq!(ends("scan-wx0123456789abcdef"), (false, true));
+        for foreign in
+            ["", "a", "abcdEF1", "abcdEF123", "abcd-F12", "abcdé12", "scan-", "scan-x", "scanning"]
+        {
+            let is_ours = foreign == "scanning"; // eight letters
+            assert_eq!(ends(foreign), (is_ours, is_ours), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn c35_a_flood_of_foreign_cookies_makes_five_answers() {
+        let mut world = World::new();
+        for n in 0..50 {
+            world.jar.push((format!("__Host-wxgate-login-flood{n:03}"), "x".to_owned()));
+        }
+        let begun = world.attempts().begin(
+            &world.headers(),
+            Scope::Base,
+            &ReturnTo::home(),
+            Start::ByItself,
+        );
+        assert_eq!(ended(&begun.ok().unwrap().cookies).len(), MOST);
+        assert_eq!(world.attempts().forget_all(&world.headers()).len(), MOST + 1);
     }
 }
