@@ -291,6 +291,14 @@ mod tests {
             assert_eq!(asked(&twins, "/a/x"), Ok(Some(1)));
             assert_eq!(asked(&twins, "/A/x"), Err(TwoReadings));
         }
+        let is_twin = |one: &str, other: &str| {
+            let pattern = |text: &str| text.parse::<PathPattern>().unwrap();
+            pattern(one).is_in_other_case(&pattern(other))
+        };
+        assert!(is_twin("/*/a", "/*/A"));
+        for other in ["/x/A", "/*/b", "/*/A/**", "/*/A/*", "/*"] {
+            assert!(!is_twin("/*/a", other), "{other}");
+        }
         assert_eq!(asked(&[("/a", 1)], "/A"), Ok(None), "what leads nowhere opens nothing");
     }
 }

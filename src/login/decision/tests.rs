@@ -16,6 +16,7 @@ struct Case {
     asker: Asker,
     has_token: bool,
     is_wecom: bool,
+    any_browser: Option<Scope>,
 }
 
 impl Case {
@@ -31,6 +32,7 @@ impl Case {
             asker: Asker::Visitor,
             has_token: false,
             is_wecom: false,
+            any_browser: None,
         }
         .with("user-agent", WECHAT)
     }
@@ -58,7 +60,7 @@ impl Case {
         let outside = Outside::Help;
         let site = Site {
             public_url: &public_url,
-            any_browser: None,
+            any_browser: self.any_browser,
             is_wecom: self.is_wecom,
             outside,
             cors_origins,
@@ -329,5 +331,34 @@ fn endpoints_know_their_names_and_methods() {
         let post = Case::endpoint(endpoint).method(Method::POST).decide(Login::Base);
         let refused = matches!(post, Decision::MethodNotAllowed | Decision::NotFound);
         assert!(refused, "{endpoint:?}");
+    }
+}
+
+#[test]
+fn any_browser_is_asked_for_as_much_as_it_can_give() {
+    let desktop = |any_browser| {
+        Case { any_browser, ..Case::page() }.with("user-agent", "Mozilla/5.0 Chrome/140")
+    };
+    for (most, login, decision) in [
+        (Some(Scope::Base), Login::Base, Decision::Authorize(Scope::Base)),
+        (Some(Scope::Base), Login::Userinfo, Decision::NotInWeChat(Scope::Userinfo, Outside::Help)),
+        (Some(Scope::Userinfo), Login::Base, Decision::Authorize(Scope::Base)),
+        (Some(Scope::Login), Login::Userinfo, Decision::AskFirst),
+        (None, Login::Base, Decision::NotInWeChat(Scope::Base, Outside::Help)),
+    ] {
+        assert_eq!(desktop(most).decide(login), decision, "{most:?} {login:?}");
+    }
+}
+
+#[test]
+fn messages_are_read_and_posted_and_nothing_else() {
+    for (method, decision) in [
+        (Method::GET, Decision::Messages),
+        (Method::POST, Decision::Messages),
+        (Method::PUT, Decision::MethodNotAllowed),
+        (Method::DELETE, Decision::MethodNotAllowed),
+    ] {
+        let case = Case::endpoint(Endpoint::Messages).method(method);
+        assert_eq!(case.decide(Login::Off), decision);
     }
 }
