@@ -449,8 +449,8 @@ impl Came<'_> {
 /// Whether the code was simply used or too old, as it is when somebody comes back to an old address.
 fn is_stale(error: &Error) -> bool {
     const AT_WECOM: ErrCode = ErrCode::wecom(ErrCode::INVALID_CODE.number());
-    let Kind::Refused(code, _) = error.kind() else { return false };
-    [ErrCode::INVALID_CODE, ErrCode::CODE_BEEN_USED, AT_WECOM].contains(code)
+    const STALE: [ErrCode; 3] = [ErrCode::INVALID_CODE, ErrCode::CODE_BEEN_USED, AT_WECOM];
+    matches!(error.kind(), Kind::Refused(code, _) if STALE.contains(code))
 }
 
 fn satisfies(session: &Session, scope: Scope) -> bool {
@@ -499,6 +499,38 @@ mod tests {
         }
         for bad in ["a%20b", "a%0d%0a", "%3Cscript%3E", &format!("{long}a")] {
             assert_eq!(parse(&format!("code={bad}")).unwrap_err(), Malformed, "{bad}");
+        }
+    }
+
+    #[cfg(feature = "memory")]
+    #[tokio::test]
+    async fn c40_a_ticket_brings_no_session_of_another_account() {
+        use crate::{
+            Origin,
+            login::WechatLoginLayer,
+            secret::AppSecret,
+            session::{MemoryStore, NewSession, Store, UserChange, UserKey},
+            wechat::{Account, OpenId},
+        };
+        let own = "wx0123456789abcdef";
+        let secret = AppSecret::new("0123456789abcdef0123456789abcdef");
+        let account = Account::official_account(own, secret).unwrap();
+        let site = Origin::parse("https://h5.example.com").unwrap();
+        let store = MemoryStore::new();
+        let layer = WechatLoginLayer::with_store(account, site, store.clone());
+        let gate = layer.gate();
+        for (appid, is_ours) in [(own, true), ("wxfedcba9876543210", false)] {
+            let openid = OpenId::parse("o6_alice").unwrap();
+            let key = UserKey { appid: AppId::parse(appid).unwrap(), openid };
+            let user = store.put_user(key, UserChange::default()).await.unwrap();
+            let (scope, now) = (Scope::Base, gate.now());
+            let new = NewSession { user, scope, signed_in_at: now, begins_at: now };
+            let session = store.create(new).await.unwrap();
+            match redeem(gate, session.id(), None).await {
+                Outcome::SignedIn(new) => assert!(is_ours && new.id() != session.id()),
+                Outcome::Used => assert!(!is_ours),
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

@@ -96,3 +96,76 @@ async fn heard(gate: &Gate, told: &[u8]) -> Outcome {
         _ => Ok(None),
     }
 }
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::{
+        Origin, WechatLoginLayer,
+        login::Observer,
+        secret::AppSecret,
+        session::{MemoryStore, NewSession, Store, UserChange, UserKey},
+        wechat::{Account, AppId, OpenId, Scope},
+    };
+
+    const OWN: &str = "wx0123456789abcdef";
+
+    #[derive(Clone, Debug, Default)]
+    struct Seen(Arc<Mutex<Vec<Event>>>);
+
+    impl Observer for Seen {
+        fn saw(&self, event: Event) {
+            self.0.lock().unwrap().push(event);
+        }
+    }
+
+    fn gate(store: &MemoryStore, seen: &Seen) -> Gate {
+        let secret = AppSecret::new("0123456789abcdef0123456789abcdef");
+        let account = Account::official_account(OWN, secret).unwrap();
+        let site = Origin::parse("https://h5.example.com").unwrap();
+        let layer = WechatLoginLayer::with_store(account, site, store.clone());
+        layer.observer(seen.clone()).gate().clone()
+    }
+
+    async fn session_of(gate: &Gate, appid: &str) -> SessionId {
+        let openid = OpenId::parse("o6_alice").unwrap();
+        let key = UserKey { appid: AppId::parse(appid).unwrap(), openid };
+        let user = gate.store().put_user(key, UserChange::default()).await.unwrap();
+        let (scope, now) = (Scope::Base, gate.now());
+        let new = NewSession { user, scope, signed_in_at: now, begins_at: now };
+        gate.store().create(new).await.unwrap().id()
+    }
+
+    fn voucher(session: SessionId, secret: &str) -> Voucher {
+        let once = OneUse::sealed("test", &session.expose());
+        let (life, secret) = (Duration::from_secs(60), secret.to_owned());
+        Voucher { session, once, life, secret, replaces: None }
+    }
+
+    #[tokio::test]
+    async fn c40_no_session_of_another_account_vouches_for_anybody() {
+        let gate = gate(&MemoryStore::new(), &Seen::default());
+        for (appid, vouches) in [(OWN, true), ("wxfedcba9876543210", false)] {
+            let session = session_of(&gate, appid).await;
+            let made = gate.vouch(voucher(session, "a")).await.unwrap();
+            assert_eq!(made.is_some_and(|made| made.id() != session), vouches, "{appid}");
+        }
+    }
+
+    #[tokio::test]
+    async fn c48_a_session_vouches_once_and_twins_of_the_same_browser_get_the_same() {
+        let (store, seen) = (MemoryStore::new(), Seen::default());
+        let gate = gate(&store, &seen);
+        let session = session_of(&gate, OWN).await;
+        let made = gate.vouch(voucher(session, "a")).await.unwrap().unwrap();
+        let twin = gate.vouch(voucher(session, "a")).await.unwrap().unwrap();
+        assert_eq!(twin.id(), made.id());
+        assert!(gate.vouch(voucher(session, "b")).await.unwrap().is_none(), "another browser");
+        let told = std::mem::take(&mut *seen.0.lock().unwrap());
+        assert_eq!(told, [Event::SignedIn { scope: Scope::Base }, Event::Twin, Event::Twin]);
+        store.remove(made.id()).await.unwrap();
+        assert!(gate.vouch(voucher(session, "a")).await.unwrap().is_none(), "ended in between");
+    }
+}
