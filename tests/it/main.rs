@@ -19,6 +19,7 @@ mod facade;
 mod faults;
 mod fleet;
 mod fronts;
+mod instances;
 mod keeper;
 mod keys;
 mod layer;
