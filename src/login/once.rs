@@ -77,3 +77,45 @@ pub(super) async fn give_back(store: &dyn Store, work: &Work, lease: Lease) {
         tracing::debug!(%error, "a lease ends by itself");
     }
 }
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use super::*;
+    use crate::session::MemoryStore;
+
+    /// What came of it, in a word, and how long that took.
+    async fn try_once(store: &MemoryStore, once: &OneUse, shared: &str) -> (String, Duration) {
+        let began = Instant::now();
+        let shared = once.under(shared);
+        let told = |done: &&str| Some(done.as_bytes().to_vec());
+        let once = among_all(store, once, LEASE, &shared, async || "done", told).await.unwrap();
+        let outcome = match once {
+            Once::Done(done) => done.to_owned(),
+            Once::Told(told) => format!("told: {}", String::from_utf8(told).unwrap()),
+            Once::Used => "used".to_owned(),
+        };
+        (outcome, began.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c48_what_was_done_is_told_at_once_and_to_nobody_else() {
+        let (store, once) = (MemoryStore::new(), OneUse::sealed("test", "a"));
+        for (state, outcome) in [("a", "done"), ("a", "told: done"), ("b", "used")] {
+            let expected = (outcome.to_owned(), Duration::ZERO);
+            assert_eq!(try_once(&store, &once, state).await, expected, "the lease is given back");
+        }
+        let other = OneUse::sealed("test", "b");
+        assert_eq!(try_once(&store, &other, "a").await.0, "done");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c48_who_waits_for_somebody_who_is_gone_gives_up_and_does_nothing() {
+        let (store, once) = (MemoryStore::new(), OneUse::sealed("test", "a"));
+        let held = store.lease(&Work::of(&once), LEASE).await.unwrap();
+        let (outcome, waited) = try_once(&store, &once, "a").await;
+        assert_eq!(outcome, "used");
+        assert!((PATIENCE..PATIENCE + Duration::from_secs(2)).contains(&waited), "{waited:?}");
+        give_back(&store, &Work::of(&once), held.unwrap()).await;
+        assert_eq!(try_once(&store, &once, "a").await.0, "done");
+    }
+}
