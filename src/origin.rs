@@ -151,10 +151,22 @@ mod tests {
         for same in ["h5.example.com", "H5.EXAMPLE.COM", "h5.example.com.", "h5.example.com:443"] {
             assert!(origin.is_named_by(same), "{same}");
         }
-        for other in ["example.com", "h5.example.com:80", "xh5.example.com", "h5.example.com..", ""]
-        {
+        for other in [
+            "example.com",
+            "h5.example.com:80",
+            "xh5.example.com",
+            "h5.example.com..",
+            "h5.example.com:x",
+            "h5.example.com:99999",
+            "",
+        ] {
             assert!(!origin.is_named_by(other), "{other}");
         }
+        for same in ["h5.example.com:", "h5.example.com.:443"] {
+            assert!(origin.is_named_by(same), "{same}");
+        }
+        let plain = Origin::parse("http://localhost").unwrap();
+        assert!(plain.is_named_by("localhost:80") && !plain.is_named_by("localhost:443"));
         let local = Origin::parse("http://[::1]:8080").unwrap();
         assert!(local.is_named_by("[::1]:8080") && !local.is_named_by("[::1]"));
         let punycode = Origin::parse("https://例子.example").unwrap();

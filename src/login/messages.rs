@@ -168,3 +168,28 @@ async fn told<B: Body>(
         _ => Ok(Told::Nothing),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_fresh_up_to_the_last_second_on_either_side() {
+        let now = 1_700_000_000;
+        let is_fresh = |timestamp: String| {
+            let nonce = String::new();
+            let signed = Signed { timestamp, nonce, echo: None, msg_signature: None };
+            signed.is_fresh(Timestamp::from_unix(now))
+        };
+        let far = FRESH.as_secs();
+        for good in [now, now - far, now + far] {
+            assert!(is_fresh(good.to_string()), "{good}");
+        }
+        for bad in [now - far - 1, now + far + 1, 0, u64::MAX] {
+            assert!(!is_fresh(bad.to_string()), "{bad}");
+        }
+        for bad in ["", "now", "-1", "1e9"] {
+            assert!(!is_fresh(bad.to_owned()), "{bad}");
+        }
+    }
+}

@@ -106,3 +106,26 @@ pub(super) async fn read_body<B: Body>(body: B, most: usize) -> Result<Vec<u8>, 
 pub(super) fn encode(text: &str) -> impl Display + '_ {
     utf8_percent_encode(text, NON_ALPHANUMERIC)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_of_the_largest_size_is_read_and_none_above_it() {
+        let body = |length: usize| Full::new(Bytes::from(vec![b'a'; length]));
+        assert_eq!(read_body(body(10), 10).await.map(|read| read.len()), Ok(10));
+        assert_eq!(read_body(body(11), 10).await, Err(Unread::TooLarge));
+        let head = |length: usize| {
+            let request = http::Request::builder().header("content-length", length);
+            request.body(()).unwrap().into_parts().0
+        };
+        let read = read_small_body(&head(SMALL_BODY), body(SMALL_BODY)).await;
+        assert_eq!(read.map(|read| read.len()), Ok(SMALL_BODY));
+        let announced = read_small_body(&head(SMALL_BODY + 1), body(1)).await;
+        assert_eq!(announced, Err(Unread::TooLarge), "not read at all");
+    }
+}
