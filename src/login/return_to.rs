@@ -116,6 +116,7 @@ mod tests {
             "/?code=1&state=2",
             "/%B6%A9%B5%A5?%B6=1", // GBK
             "/.well-known/x",
+            "/%252525252f", // Nobody decodes five times.
         ] {
             assert_eq!(target(good), good);
         }
@@ -185,6 +186,7 @@ mod tests {
             "/%2f%2fevil.example",
             "/%2fevil.example",
             "/%252f%252fevil.example",
+            "/%2525252f%2525252fevil.example",
             "///evil.example",
             "////evil.example",
         ] {

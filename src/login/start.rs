@@ -294,3 +294,73 @@ impl LoginQuery {
         }
     }
 }
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use http::Response;
+    use http_body_util::{BodyExt, Full};
+
+    use crate::{
+        Login, WechatLoginLayer,
+        login::{Demand, Verdict},
+        origin::Origin,
+        secret::AppSecret,
+        wechat::Account,
+    };
+
+    const HOME: &str = "h5.example.com";
+
+    fn layer() -> WechatLoginLayer {
+        let secret = AppSecret::new("0123456789abcdef0123456789abcdef");
+        let account = Account::official_account("wx0123456789abcdef", secret).unwrap();
+        WechatLoginLayer::new(account, Origin::parse("https://h5.example.com").unwrap())
+    }
+
+    fn answer(layer: &WechatLoginLayer, host: &str, uri: &str) -> Response<Full<bytes::Bytes>> {
+        let request = http::Request::get(uri).header("host", host);
+        let request = request.header("user-agent", "MicroMessenger/8.0.31");
+        match layer.gate().admit(&mut request.body(()).unwrap().into_parts().0) {
+            Verdict::Answer(answer) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn location(answer: &Response<Full<bytes::Bytes>>) -> &str {
+        answer.headers().get("location").map_or("", |location| location.to_str().unwrap())
+    }
+
+    fn goes_to_wechat(answer: &Response<Full<bytes::Bytes>>) -> bool {
+        location(answer).starts_with("https://open.weixin.qq.com/connect/oauth2/authorize?")
+    }
+
+    #[test]
+    fn who_comes_under_another_name_is_sent_home_once() {
+        let sent = answer(&layer(), "other.example.com", "/_wx/login?to=/a");
+        let home = "https://h5.example.com/_wx/login?scope=base&to=%2Fa&moved=1";
+        assert_eq!(location(&sent), home);
+        let path = home.strip_prefix("https://h5.example.com").unwrap();
+        assert!(goes_to_wechat(&answer(&layer(), "other.example.com", path)), "once is enough");
+        assert!(goes_to_wechat(&answer(&layer(), HOME, "/_wx/login?to=/a")));
+    }
+
+    #[test]
+    fn our_own_page_comes_first_only_where_it_was_asked_for_and_wechat_would_ask() {
+        let goes = |query| goes_to_wechat(&answer(&layer(), HOME, &format!("/_wx/login?{query}")));
+        assert!(!goes("scope=userinfo&ask=1&to=/a"));
+        assert!(goes("scope=userinfo&to=/a") && goes("scope=base&ask=1&to=/a"));
+    }
+
+    #[tokio::test]
+    async fn a_fragment_is_kept_on_the_way_to_the_sign_in_that_a_path_needs() {
+        for (login, way) in
+            [(Login::Base, "scope=base&to="), (Login::Userinfo, "scope=userinfo&ask=1&to=")]
+        {
+            let layer = layer().login(Demand::from(login).keep_fragment(true));
+            let answer = answer(&layer, HOME, "/a");
+            assert_eq!(location(&answer), "");
+            let page = answer.into_body().collect().await.unwrap().to_bytes();
+            let page = String::from_utf8(page.to_vec()).unwrap();
+            assert!(page.contains(way), "{page}");
+        }
+    }
+}
