@@ -1,6 +1,7 @@
 //! What the durable store makes of records, seen with records in a map that count what they are asked for.
 
 mod rotation;
+mod uses;
 
 use std::{
     collections::HashMap,
