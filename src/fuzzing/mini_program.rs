@@ -48,9 +48,9 @@ fn genuine(body: &str) {
     let bytes = [7; 16];
     let key = SessionKey::new(BASE64.encode(bytes));
     let signature = Sha1::new().chain_update(body).chain_update(key.expose()).finalize();
-    let signature = signature.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let signature: Vec<_> = signature.iter().map(|byte| format!("{byte:02x}")).collect();
     let said: Option<Value> = serde_json::from_str(body).ok();
-    if let Ok(user) = UserData::signed(&key, body, &signature) {
+    if let Ok(user) = UserData::signed(&key, body, &signature.concat()) {
         let nickname = said.as_ref().and_then(|said| said["nickName"].as_str());
         // Control characters that JSON forbids are read all the same.
         assert!(said.is_none() || nickname == Some(&user.nickname), "{body:?}");

@@ -115,7 +115,7 @@ fn session(data: &[u8]) {
         NewSession { user: Arc::new(slot), scope: known.scope, signed_in_at: at, begins_at: at };
     let session = Session::restore(SessionId::new(), known.epoch, new);
     let again = open_session(keys, "s", &seal_session(keys, "s", &session));
-    let again = again.ok().expect("what was written can be read");
+    let Ok(again) = again else { panic!("what was written can be read") };
     assert_eq!((again.user, again.epoch), (known.user, known.epoch));
     assert_eq!((again.scope, again.signed_in_at), (known.scope, known.signed_in_at));
 }

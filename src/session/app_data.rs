@@ -111,8 +111,7 @@ mod tests {
         wechat::{AppId, OpenId, Scope},
     };
 
-    #[tokio::test]
-    async fn w10_no_debug_output_shows_an_id_or_the_data() {
+    async fn signed_in() -> (Arc<dyn Store>, Arc<Session>) {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let key = UserKey {
             appid: AppId::parse("wx0123456789abcdef").unwrap(),
@@ -122,6 +121,33 @@ mod tests {
         let now = SystemClock.now();
         let new = NewSession { user, scope: Scope::Base, signed_in_at: now, begins_at: now };
         let session = store.create(new).await.unwrap();
+        (store, session)
+    }
+
+    #[tokio::test]
+    async fn what_an_app_empties_or_deletes_is_kept_nowhere() {
+        let (store, session) = signed_in().await;
+        let bound = Bound { store: store.clone(), session: Some(session.clone()) };
+        for deletes in [false, true] {
+            let data = std::iter::once(("cart".to_owned(), serde_json::json!([1]))).collect();
+            let mut record = Record { id: Id(7), data, expiry_date: date(0) };
+            bound.create(&mut record).await.unwrap();
+            assert_eq!(record.id, app_id(session.id()), "whatever the app would call it");
+            let loaded = bound.load(&record.id).await.unwrap().unwrap();
+            assert_eq!(loaded.data, record.data);
+            record.data.clear();
+            if deletes {
+                bound.delete(&record.id).await.unwrap();
+            } else {
+                bound.save(&record).await.unwrap();
+            }
+            assert_eq!(store.load_app_data(session.id()).await.unwrap(), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn w10_no_debug_output_shows_an_id_or_the_data() {
+        let (store, session) = signed_in().await;
         let planted: Arc<[u8]> = Arc::from(&b"{}"[..]);
         store.save_app_data(session.id(), planted).await.unwrap();
 

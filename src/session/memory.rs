@@ -475,4 +475,42 @@ mod tests {
         let late = world.store.create(late).await.unwrap();
         assert!(!world.is_signed_in(&late));
     }
+
+    #[tokio::test]
+    async fn a_list_has_as_many_as_were_asked_for_on_each_page() {
+        let world = fixture(10);
+        let mut all = Vec::new();
+        for n in 0..5 {
+            all.push(world.sign_in(&format!("o{n}")).await.id().handle());
+        }
+        all.sort();
+        let (mut listed, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
+        loop {
+            let query = ListQuery { appid: None, openid: None, after, limit: 2 };
+            let page = world.store.list(&query).await.unwrap();
+            sizes.push(page.sessions.len());
+            listed.extend(page.sessions.iter().map(|session| session.handle));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!((listed, sizes), (all, vec![2, 2, 1]));
+        let query = ListQuery { appid: None, openid: None, after: None, limit: 5 };
+        assert_eq!(world.store.list(&query).await.unwrap().next, None, "nothing is behind it");
+    }
+
+    #[tokio::test]
+    async fn no_more_sessions_are_kept_than_were_allowed_and_the_newest_is_one_of_them() {
+        let clock = ManualClock::new(Timestamp::from_unix(1_700_000_000));
+        let store = MemoryStore::builder().clock(clock.clone()).max_sessions(5).build();
+        let world = Fixture { store, clock };
+        let mut sessions = Vec::new();
+        for _ in 0..20 {
+            sessions.push(world.sign_in("o1").await);
+            world.store.sessions.run_pending_tasks();
+        }
+        let alive: Vec<_> = sessions.iter().map(|session| world.is_signed_in(session)).collect();
+        assert_eq!(alive, [vec![false; 15], vec![true; 5]].concat());
+    }
 }

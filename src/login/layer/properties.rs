@@ -66,7 +66,8 @@ fn rule() -> impl Strategy<Value = (Vec<&'static str>, Login)> {
 
 /// A segment, written in some way, or something that servers do not agree on.
 fn segment() -> impl Strategy<Value = String> {
-    let encoded = |word: &str| word.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    let encoded =
+        |word: &str| word.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
     let plain = move |word: &str| {
         if word.is_ascii() && !word.contains(' ') { word.to_owned() } else { encoded(word) }
     };

@@ -116,3 +116,39 @@ fn one_caller_at_a_time_may_refresh() {
     assert!(!slot.claim_refresh(at(159), pause));
     assert!(slot.claim_refresh(at(160), pause));
 }
+
+#[test]
+fn tokens_of_the_same_authorization_are_replaced_and_older_ones_are_not() {
+    let tokens = |access: &str, refresh_ends_at| {
+        let tokens = Tokens {
+            access: UserToken::new(access),
+            access_ends_at: Timestamp::from_unix(10),
+            refresh: None,
+            refresh_ends_at: Timestamp::from_unix(refresh_ends_at),
+        };
+        UserChange { tokens: TokenChange::Replace(tokens), ..UserChange::default() }
+    };
+    let slot = slot_with(tokens("first", 100));
+    let access = || {
+        slot.record().tokens().map(|tokens| tokens.access.expose().to_owned()).unwrap_or_default()
+    };
+    slot.update(&tokens("refreshed", 100));
+    assert_eq!(access(), "refreshed");
+    slot.update(&tokens("signed in anew", 200));
+    slot.update(&tokens("a refresh that was under way", 100));
+    assert_eq!(access(), "signed in anew");
+}
+
+#[test]
+fn a_former_subject_is_of_who_was_known_before_the_unionid_alone() {
+    let former =
+        |slot: &UserSlot| slot.record().former_subject(Subject::Unionid).map(ToOwned::to_owned);
+    let at_once = slot_with(unionid("u1"));
+    at_once.update(&UserChange::default());
+    at_once.update(&unionid("u1"));
+    assert_eq!(former(&at_once), None);
+    let never_told = slot_with(UserChange::default());
+    never_told.update(&UserChange::default());
+    never_told.update(&unionid("u1"));
+    assert_eq!(former(&never_told), Some(never_told.key().to_string()));
+}

@@ -1,6 +1,6 @@
 //! What a process holds at a moment.
 
-use std::{fmt, fs};
+use std::{fmt, fs, time::Duration};
 
 use crate::process::Process;
 
@@ -83,8 +83,9 @@ async fn sessions(process: &Process) -> u64 {
     }
 }
 
-pub fn median(values: &[u64]) -> u64 {
-    let mut values = values.to_vec();
+/// Of what was seen at moments.
+pub fn median<'a>(looks: impl Iterator<Item = &'a (Duration, u64)>) -> u64 {
+    let mut values: Vec<_> = looks.map(|(_, value)| *value).collect();
     values.sort_unstable();
-    *values.get(values.len() / 2).expect("it was looked at in time")
+    *values.get(values.len() / 2).expect("somebody has looked")
 }
