@@ -45,7 +45,8 @@ pub(crate) fn check(path: &str) -> Result<(), BadPath> {
 fn canonical(path: &str) -> Result<Cow<'_, str>, BadPath> {
     let Some(inner) = path.strip_prefix('/') else { return Err(BadPath::NoPath) };
     check_characters(path.as_bytes())?;
-    if inner.split('/').any(|segment| segment.starts_with(';')) {
+    let vanishes = |segment: &str| !segment.is_empty() && without_parameters(segment).is_empty();
+    if inner.split('/').any(vanishes) {
         // Without its parameters the segment is empty, and some servers leave it out then.
         return Err(BadPath::Ambiguous);
     }
@@ -97,6 +98,17 @@ fn decode_pair(pair: Option<&[u8]>) -> Option<u8> {
     u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
 }
 
+/// What is left of a segment where its parameters are cut off (`;x` in `/private;x`), as Java servers do. A server before
+/// them may have decoded their semicolon.
+pub(super) fn without_parameters(segment: &str) -> &str {
+    let mut places = segment.bytes().enumerate().filter(|(_, byte)| matches!(byte, b';' | b'%'));
+    let begins = places.find(|(at, byte)| {
+        let pair = segment.as_bytes().get(at + 1..at + 3);
+        *byte == b';' || decode_pair(pair) == Some(b';')
+    });
+    begins.map_or(segment, |(at, _)| &segment[..at])
+}
+
 #[derive(PartialEq)]
 enum Dots {
     None,
@@ -112,10 +124,8 @@ fn dots(segment: &str) -> Dots {
     if !segment.starts_with(['.', '%']) {
         return Dots::None;
     }
-    let (name, parameters) = match segment.split_once(';') {
-        Some((name, _)) => (name, true),
-        None => (segment, false),
-    };
+    let name = without_parameters(segment);
+    let parameters = name.len() < segment.len();
     let is = |dots: &[u8]| percent_decode(name.as_bytes()).eq(dots.iter().copied());
     match (is(b"."), is(b".."), parameters) {
         (false, false, _) => Dots::None,
@@ -139,6 +149,7 @@ mod tests {
             "/...",
             "/.well-known/x",
             "/%E8%AE%A2/y;x=1",
+            "/y%3bx",
             "/a%20b",
             "/%252e",
         ] {
@@ -185,6 +196,9 @@ mod tests {
             "/a/;x/b",
             "/a/;x",
             "/.;/b",
+            "/a/..%3b/b",
+            "/%2e%2E%3Bx/b",
+            "/%3bx/b",
             "/%",
             "/%2",
             "/%zz",

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use percent_encoding::percent_decode;
 
+use super::path::without_parameters;
+
 /// What paths a rule speaks of. Written as plain text, not encoded, and compared by whole segments, each decoded once.
 ///
 /// A slash at the end never counts, neither here nor in a request's path: servers do not agree on what it means.
@@ -133,7 +135,7 @@ impl Reading {
     fn is(self, segment: &str, name: &str) -> bool {
         let segment = match self {
             Self::AsWritten => segment,
-            Self::WithoutParameters | Self::Loose => segment.split(';').next().unwrap_or_default(),
+            Self::WithoutParameters | Self::Loose => without_parameters(segment),
         };
         let segment = percent_decode(segment.as_bytes());
         let lower = |byte: u8| byte.to_ascii_lowercase();
@@ -167,7 +169,7 @@ pub(crate) fn first_fit<'a, R: Rule>(
     let fits = |rule: &R, reading| apply(rule) && rule.pattern().fits(path, reading);
     let find = |reading| rules.iter().position(|rule| fits(rule, reading));
     let at = find(Reading::AsWritten);
-    if path.contains(';') && find(Reading::WithoutParameters) != at {
+    if path.contains([';', '%']) && find(Reading::WithoutParameters) != at {
         return Err(TwoReadings);
     }
     let Some(found) = at.map(|at| &rules[at]).or(otherwise) else { return Ok(None) };
@@ -276,7 +278,9 @@ mod tests {
         let find = |path| asked(&[("/open", 0), ("/", 1)], path);
         assert_eq!(find("/open/a;x"), Ok(Some(0)));
         assert_eq!(find("/a;x"), Ok(Some(1)));
-        assert_eq!(find("/open;x/a"), Err(TwoReadings));
+        for path in ["/open;x/a", "/open%3bx/a", "/%6fpen%3B"] {
+            assert_eq!(find(path), Err(TwoReadings), "{path}");
+        }
     }
 
     #[test]
