@@ -542,3 +542,6 @@ impl Gate {
         user.session().ends_at(&self.0.store.lifetimes()).since(self.now())
     }
 }
+
+#[cfg(all(test, feature = "memory"))]
+mod tests;
