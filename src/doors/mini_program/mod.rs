@@ -127,3 +127,27 @@ impl Doorway for MiniProgram {
         answered.unwrap_or_else(|refusal| refusal.reply(gate))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::AppSecret;
+
+    #[test]
+    fn c32_a_door_vouches_for_its_own_mini_programs_alone() {
+        let account = |appid: &str| {
+            Account::mini_program(appid, AppSecret::new("0123456789abcdef0123456789abcdef"))
+                .unwrap()
+        };
+        let (one, two) = ("wx0000000000000001", "wx0000000000000002");
+        let door = MiniProgram::new(account(one));
+        let vouches =
+            |door: &MiniProgram, appid: &str| door.vouches_for(&AppId::parse(appid).unwrap());
+        assert!(vouches(&door, one) && !vouches(&door, two));
+        assert!(door.account(None).is_ok() && door.account(Some(two)).is_err());
+        let both = door.and(account(two));
+        assert!(vouches(&both, one) && vouches(&both, two));
+        assert!(both.account(None).is_err(), "which one?");
+        assert_eq!(both.account(Some(two)).ok().unwrap().appid().as_str(), two);
+    }
+}

@@ -110,3 +110,46 @@ impl Ticket {
 fn is_web_view(headers: &HeaderMap) -> bool {
     agent_says(headers, b"miniprogram/")
 }
+
+#[cfg(all(test, feature = "memory"))]
+mod tests {
+    use super::*;
+    use crate::{
+        login::WechatLoginLayer,
+        origin::Origin,
+        secret::AppSecret,
+        session::{MemoryStore, NewSession, Store, UserChange, UserKey},
+        wechat::{Account, AppId, OpenId, Scope},
+    };
+
+    const OWN: &str = "wx0123456789abcdef";
+
+    #[tokio::test]
+    async fn c40_a_ticket_is_good_for_sessions_of_the_login_s_accounts_until_its_last_second() {
+        let secret = AppSecret::new("0123456789abcdef0123456789abcdef");
+        let account = Account::official_account(OWN, secret).unwrap();
+        let site = Origin::parse("https://h5.example.com").unwrap();
+        let clock = crate::clock::ManualClock::new(Timestamp::from_unix(1_700_000_000));
+        let store = MemoryStore::builder().clock(clock.clone()).build();
+        let layer = WechatLoginLayer::with_store(account, site, store.clone()).clock(clock);
+        let gate = layer.gate();
+        let second = Duration::from_secs(1);
+        for (appid, ends_at, is_good) in [
+            (OWN, gate.now() + second, true),
+            (OWN, gate.now(), false),
+            ("wxfedcba9876543210", gate.now() + second, false),
+        ] {
+            let openid = OpenId::parse("o6_alice").unwrap();
+            let key = UserKey { appid: AppId::parse(appid).unwrap(), openid };
+            let user = store.put_user(key, UserChange::default()).await.unwrap();
+            let (scope, now) = (Scope::Base, gate.now());
+            let new = NewSession { user, scope, signed_in_at: now, begins_at: now };
+            let session = store.create(new).await.unwrap().id();
+            let once = OneUse::sealed(KIND, &session.expose());
+            let ticket = Ticket { session, ends_at, to: ReturnTo::home(), once };
+            let signed_in = sign_in(gate, &ticket, None).await.unwrap();
+            assert_eq!(signed_in.is_some_and(|new| new.id() != session), is_good, "{appid}");
+            assert!(sign_in(gate, &ticket, None).await.unwrap().is_none(), "once");
+        }
+    }
+}
