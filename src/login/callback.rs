@@ -533,4 +533,25 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_session_is_good_for_a_profile_only_where_it_has_one() {
+        use crate::session::{AccountSlot, NewSession, Profile, UserChange, UserKey, UserSlot};
+        use crate::wechat::OpenId;
+        let session = |profile: Option<Profile>| {
+            let openid = OpenId::parse("o6_alice").unwrap();
+            let key = UserKey { appid: AppId::parse("wx0123456789abcdef").unwrap(), openid };
+            let at = Timestamp::from_unix(1);
+            let change = UserChange {
+                profile: profile.map(|profile| (profile, at)),
+                ..UserChange::default()
+            };
+            let user = Arc::new(UserSlot::new(key, Arc::new(AccountSlot::new(1)), change));
+            Session::begin(NewSession { user, scope: Scope::Base, signed_in_at: at, begins_at: at })
+        };
+        let known = session(Some(Profile { nickname: "alice".into(), avatar: None }));
+        let unknown = session(None);
+        assert!(satisfies(&known, Scope::Base) && satisfies(&known, Scope::Userinfo));
+        assert!(satisfies(&unknown, Scope::Base) && !satisfies(&unknown, Scope::Userinfo));
+    }
 }

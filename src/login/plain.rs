@@ -148,10 +148,15 @@ mod tests {
         let with = full("x");
         let html = PlainPages.render(&with);
         assert!(html.contains("<dl><dt>") && html.contains("<nav><"), "{html}");
+        assert!(html.contains("<form method=\"post\"") && html.contains("<p><a href="), "{html}");
+        assert!(html.contains("<meta http-equiv=\"refresh\""), "{html}");
+        assert!(html.contains("<p id=\"number\">x</p>"), "{html}");
         assert!(!html.contains("id=\"primary\""), "none of several choices: {html}");
-        let without = PageView { facts: vec![], choices: vec![], ..with };
+        let live = with.live.clone().map(|live| Live { number: None, ..live });
+        let without = PageView { facts: vec![], choices: vec![], live, ..with };
         let html = PlainPages.render(&without);
         assert!(!html.contains("<dl>") && !html.contains("<nav>"), "{html}");
+        assert!(html.contains("<p id=\"number\" hidden></p>"), "{html}");
         assert_eq!(html.matches("id=\"primary\"").count(), 1, "{html}");
     }
 }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use wxgate::simulator::{Fault, FaultSwitch};
+use wxgate::{
+    clock::{Clock, ManualClock, SystemClock},
+    session::MemoryStore,
+    simulator::{Fault, FaultSwitch, Simulator},
+};
 
-use crate::world::{ALICE, HOUR, REFRESH, USERINFO, World, userinfo_login};
+use crate::world::{self, ALICE, App, Browser, HOUR, REFRESH, USERINFO, World, userinfo_login};
 
 #[tokio::test]
 async fn w08_profiles_with_odd_bytes_are_read_and_encoded() {
@@ -64,6 +68,22 @@ async fn a_dead_refresh_token_is_no_error_page() {
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     }
     assert_eq!(world.sim.count(REFRESH), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_is_still_good_fetches_the_profile_by_itself() {
+    let (sim, app) = (Simulator::start().await, App::start().await);
+    let clock = ManualClock::new(SystemClock.now());
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    let (url, login) = world::login(&sim, clock.clone(), store);
+    let _gateway = world::gateway(&url, login.refresh_profiles_after(HOUR), &app.url());
+    let browser = Browser::new(&url, "alice");
+    browser.walk(&userinfo_login("/profile")).await;
+    clock.advance(HOUR);
+    sim.advance(HOUR);
+    browser.get("/page").await;
+    until(|| sim.count(USERINFO) == 2).await;
+    assert_eq!(sim.count(REFRESH), 0, "a token lives for two hours");
 }
 
 /// Waits for something that happens beside the test.
