@@ -71,10 +71,14 @@ impl Origin {
             _ => (host, ""),
         };
         let name = name.strip_suffix('.').unwrap_or(name);
-        let port = if port.is_empty() { None } else { port.parse::<u16>().ok() };
-        let default = if self.is_secure() { 443 } else { 80 };
+        // A number that is no port is not left out: it names nobody.
+        let port = if port.is_empty() { Ok(self.default_port()) } else { port.parse::<u16>() };
         self.url.host_str().is_some_and(|own| name.eq_ignore_ascii_case(own))
-            && port.unwrap_or(default) == self.url.port_or_known_default().unwrap_or(default)
+            && port == Ok(self.url.port().unwrap_or(self.default_port()))
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.is_secure() { 443 } else { 80 }
     }
 
     /// The origin as a base for references.
