@@ -348,8 +348,9 @@ pub(crate) fn leads_below(url: &Url, listed: &Url) -> bool {
     let ambiguous = ["%2f", "%5c", "%2e", "\\", "//"];
     let path = url.path().to_ascii_lowercase();
     // Java servers cut off what follows a semicolon, and climb after that.
-    let climbs =
-        path.split('/').any(|segment| segment.starts_with(".;") || segment.starts_with("..;"));
+    let is_odd =
+        |segment: &str| [".;", "..;", ".%3b", "..%3b"].iter().any(|it| segment.starts_with(it));
+    let climbs = path.split('/').any(is_odd);
     url.origin() == listed.origin()
         && url.origin().is_tuple()
         && anonymous
@@ -381,6 +382,7 @@ mod tests {
             "https://old.example.com/app/../x",
             "https://old.example.com/app/%2e%2e%2fx",
             "https://old.example.com/app/..;/x",
+            "https://old.example.com/app/..%3B/x",
             "https://old.example.com/app/.;v=1/..;v=1/x",
             "https://old.example.com//app/",
             "https://old.example.com:8443/app/",

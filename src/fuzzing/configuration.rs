@@ -83,6 +83,10 @@ fn is_named(text: &str) -> bool {
             _ => false,
         }
     }
+    if text.replace(PLANTED, "").contains(TRACE) {
+        // A piece of a secret is none.
+        return true;
+    }
     text.contains(TRACE)
         && text.trim_start_matches('\u{feff}').parse::<Table>().is_ok_and(|table| in_keys(&table))
 }
