@@ -13,7 +13,7 @@ fi
 
 work=$(mktemp -d)
 server=
-stop() { if [ -n "$server" ]; then kill -INT "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; server=; fi; }
+stop() { if [ -n "$server" ]; then kill "-${1:-INT}" "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; server=; fi; }
 trap 'stop; rm -rf "$work"' EXIT
 echo 0123456789abcdef0123456789abcdef >"$work/secret.txt"
 # The file that the READMEs show, with the folder that it names.
@@ -91,7 +91,8 @@ while read -r command <&3; do
         cargo build --quiet --examples
         start 8080 "$root" "$command"
         curl -sL -c "$work/jar2" -b "$work/jar2" -H 'X-Simulator-User: alice' http://127.0.0.1:8080/me | grep -q '^hello wx0123456789abcdef:o'
-        stop
+        # It leaves SIGINT to the shell, and that ignores it for whatever it has started in the background.
+        stop TERM
         ;;
     *)
         echo "nobody has said how to check: $command" >&2
