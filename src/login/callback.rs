@@ -506,8 +506,8 @@ mod tests {
     #[tokio::test]
     async fn c40_a_ticket_brings_no_session_of_another_account() {
         use crate::{
-            Origin,
             login::WechatLoginLayer,
+            origin::Origin,
             secret::AppSecret,
             session::{MemoryStore, NewSession, Store, UserChange, UserKey},
             wechat::{Account, OpenId},

@@ -301,8 +301,7 @@ mod tests {
     use http_body_util::{BodyExt, Full};
 
     use crate::{
-        Login, WechatLoginLayer,
-        login::{Demand, Verdict},
+        login::{Demand, Login, Verdict, WechatLoginLayer},
         origin::Origin,
         secret::AppSecret,
         wechat::Account,

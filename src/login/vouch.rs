@@ -103,8 +103,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        Origin, WechatLoginLayer,
-        login::Observer,
+        login::{Observer, WechatLoginLayer},
+        origin::Origin,
         secret::AppSecret,
         session::{MemoryStore, NewSession, Store, UserChange, UserKey},
         wechat::{Account, AppId, OpenId, Scope},

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::{
-    WechatLoginLayer,
     login::{
+        WechatLoginLayer,
         door::{Call, Door, Doorway},
         policy::Outside,
     },

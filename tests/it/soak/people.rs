@@ -106,7 +106,8 @@ pub async fn desktop(ground: Arc<Ground>, number: usize) {
         if fastrand::u8(..4) > 0 && confirms(&ground, &desk, &phone, &shown).await {
             let done = shown.live["done"].as_str().expect("an address");
             let done = ground.get(&desk.0, done).await;
-            ground.expect("scanned", done.status, &[303, 400, 403, 410]);
+            // 302 where the tap has led to a sign-in, and the code still waits.
+            ground.expect("scanned", done.status, &[302, 303, 400, 403, 410]);
         }
         // Most of those who wait leave before there is news.
         let has_heard = timeout(Duration::from_millis(fastrand::u64(1..1500)), waits).await;
