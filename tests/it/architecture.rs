@@ -11,11 +11,13 @@ const ROOMS: [&str; 12] = [
     "gateway", "demo", "fuzzing",
 ];
 
-fn root() -> &'static Path {
+/// Where the project lies.
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources(folder: &Path) -> Vec<PathBuf> {
+/// All sources in a folder and below it.
+pub fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

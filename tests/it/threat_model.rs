@@ -4,8 +4,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
+
+use crate::architecture::{root, sources};
 
 /// What a table says of one rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,23 +144,6 @@ fn tests_in(source: &str) -> Vec<(&str, bool)> {
         }
     }
     tests
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(sources(&path));
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            files.push(path);
-        }
-    }
-    files
 }
 
 /// What a file's tests are found under: `login::path` for `src/login/path.rs` and for `src/login/path/tests.rs`, and
