@@ -3,7 +3,9 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::mpsc,
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
@@ -40,19 +42,33 @@ fn subject() -> Subject {
     Subject { records, folder: Folder(folder), clock }
 }
 
+type Held<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>;
+type Hold<'a> = (mpsc::Sender<()>, Held<'a>);
+
 impl Subject {
     fn file(&self, name: &str) -> PathBuf {
         self.folder.0.join(name)
     }
 
-    /// Holds the thread until what it returns is dropped.
-    fn hold(&self) -> (mpsc::Sender<()>, impl Future<Output = Result<(), StoreError>>) {
-        let (hold, held) = mpsc::channel::<()>();
+    /// Holds the thread until what it returns is dropped. By now it has taken this, and nothing that comes later.
+    fn hold(&self) -> Hold<'_> {
+        let (hold, has_begun) = self.hand_in_hold();
+        has_begun.recv().unwrap();
+        hold
+    }
+
+    /// The same, while the thread may be doing something else. The second says when it is held.
+    fn hand_in_hold(&self) -> (Hold<'_>, mpsc::Receiver<()>) {
+        let (release, released) = mpsc::channel::<()>();
+        let (begins, has_begun) = mpsc::channel();
         let wait = move |_: &Tables<'_>| {
-            held.recv().ok();
+            begins.send(()).ok();
+            released.recv().ok();
             Ok(())
         };
-        (hold, self.records.queue.read("wait", wait))
+        let mut held: Held<'_> = Box::pin(self.records.queue.read("wait", wait));
+        assert!(held.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        ((release, held), has_begun)
     }
 
     async fn number(&self, sql: &'static str, column: usize) -> i64 {
@@ -68,11 +84,8 @@ impl Subject {
     }
 }
 
-/// Lets the thread take what `held` waits for, has `others` wait behind it, and lets go.
-async fn behind<T>(
-    (hold, held): (mpsc::Sender<()>, impl Future<Output = Result<(), StoreError>>),
-    others: impl Future<Output = T>,
-) -> T {
+/// Has `others` wait behind a thread that is held, and lets go.
+async fn behind<T>((hold, held): Hold<'_>, others: impl Future<Output = T>) -> T {
     let let_go = async {
         tokio::task::yield_now().await; // `others` are all handed in
         drop(hold);
@@ -178,16 +191,34 @@ async fn who_waits_too_long_is_told_so_and_what_is_not_wanted_is_not_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_not_wanted_any_more_is_not_done_even_if_it_was_taken() {
+    let subject = subject();
+    let (first, first_held) = subject.hold();
+    let (second, has_begun) = subject.hand_in_hold();
+    let (second, second_held) = second;
+    let handle = SessionId::new().handle();
+    let mut late = Box::pin(subject.records.put_session(handle, b"sealed", HOUR));
+    assert!(late.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    // The thread takes the last two at once, and is held by the first of them.
+    drop(first);
+    has_begun.recv().unwrap();
+    assert!(late.await.unwrap_err().to_string().contains("has not answered"));
+    drop((first_held, second_held, second));
+    tokio::time::resume();
+    assert!(subject.records.session(handle).await.unwrap().is_none());
+    subject.sign_in(HOUR).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_queue_is_an_error_at_once() {
     let subject = subject();
     let (hold, held) = subject.hold();
     let handle = SessionId::new().handle();
-    // The thread may have taken up to 256 out of the queue before it was held.
     let many = join_all((0..5000).map(|_| subject.records.session(handle)));
     let (_, answers) = join(held, many).await;
     let full = |error: &StoreError| error.to_string().contains("4096 operations wait");
     let refused = answers.iter().filter_map(|answer| answer.as_ref().err()).filter(|e| full(e));
-    assert!((600..=904).contains(&refused.count()));
+    assert_eq!(refused.count(), 5000 - 4096);
     drop(hold);
     tokio::time::resume();
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -72,13 +72,14 @@ impl Worker {
 
     /// Reads are answered first: they need not wait for the commit, and so never see what may be rolled back.
     fn work(&mut self, jobs: impl Iterator<Item = Box<dyn Job>>) {
-        // Who does not wait any more was told that it may have been done or not.
-        let wanted = jobs.filter(|job| job.is_wanted());
-        let (writes, reads): (Vec<_>, Vec<_>) = wanted.partition(|job| job.writes());
-        for mut job in reads {
+        let (mut writes, reads): (Vec<_>, Vec<_>) = jobs.partition(|job| job.writes());
+        // Who does not wait any more was told that it may have been done or not. Each is asked when its turn comes, since
+        // a slow disk lets time pass.
+        for mut job in reads.into_iter().filter(|job| job.is_wanted()) {
             let outcome = job.run(&Tables(&self.db));
             job.answer(outcome.map_err(|error| explain(self.place.path(), &error)));
         }
+        writes.retain(|job| job.is_wanted());
         if !writes.is_empty() {
             self.write(writes);
         }
