@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, header};
 use super::{input::first_line, world::World};
 use crate::{
     clock::Timestamp,
-    gateway::proxy::cut_ours,
+    gateway::proxy::tell_theirs,
     login::{
         ReturnTo,
         attempt::{Attempts, Start},
@@ -46,8 +46,8 @@ fn pairs(headers: &HeaderMap) -> Vec<&[u8]> {
 }
 
 fn cut(headers: &HeaderMap) {
-    let mut left = headers.clone();
-    cut_ours(&mut left);
+    let mut left = HeaderMap::new();
+    tell_theirs(headers, &mut left);
     let is_ours = |pair: &&[u8]| is_ours(name_and_value(pair).0);
     let (before, after) = (pairs(headers), pairs(&left));
     assert!(!after.iter().any(is_ours), "c21: {after:?}");
@@ -55,11 +55,12 @@ fn cut(headers: &HeaderMap) {
     assert_eq!(after, foreign, "c37");
     let lines = headers.get_all(header::COOKIE).iter().count();
     if before.len() == foreign.len() && lines == 1 {
-        assert_eq!(left, *headers, "c37: nothing was to be cut");
+        let sent = headers.get_all(header::COOKIE).iter();
+        assert!(left.get_all(header::COOKIE).iter().eq(sent), "c37: nothing was to be cut");
     }
     assert!(left.get_all(header::COOKIE).iter().count() <= 1);
-    let mut again = left.clone();
-    cut_ours(&mut again);
+    let mut again = HeaderMap::new();
+    tell_theirs(&left, &mut again);
     assert_eq!(again, left);
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::input::{first_text, headers, values};
 use crate::gateway::{
     client_address::{ClientAddress, TrustedProxies},
-    proxy::{Forwarding, prepare_request},
+    proxy::{Forwarding, Length, tell},
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -89,11 +89,12 @@ fn upstreams_hear_ours(headers: HeaderMap, client: &ClientAddress) {
         client,
         scheme: "https",
         underscores: true,
-        rewrite: None,
         host: None,
         request_id: &HeaderValue::from_static("id-of-ours"),
+        identity: &[],
     };
-    prepare_request(&mut head, &forwarding);
+    let mut told = HeaderMap::new();
+    tell(&head, Length::NoBody, &forwarding, &mut told);
     let ip = client.ip.to_string();
     let said: [(&str, &[u8]); 5] = [
         ("x-forwarded-for", client.chain.as_bytes()),
@@ -103,9 +104,9 @@ fn upstreams_hear_ours(headers: HeaderMap, client: &ClientAddress) {
         ("x-request-id", b"id-of-ours"),
     ];
     for (name, value) in said {
-        assert_eq!(values(&head.headers, &HeaderName::from_static(name)), [value], "{name}");
+        assert_eq!(values(&told, &HeaderName::from_static(name)), [value], "{name}");
     }
-    for name in head.headers.keys() {
+    for name in told.keys() {
         let plain: String = name
             .as_str()
             .chars()

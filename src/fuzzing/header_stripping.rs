@@ -6,14 +6,15 @@ use super::input::{first_line, headers, values};
 use crate::{
     gateway::{
         client_address::TrustedProxies,
-        proxy::{Forwarding, identify, prepare_request},
+        proxy::{Forwarding, Length, tell},
     },
     session::cookie,
 };
 
 /// What concerns one connection, or is said by us anew.
-const NOT_PASSED: [&str; 17] = [
+const NOT_PASSED: [&str; 18] = [
     "connection",
+    "content-length",
     "cookie",
     "expect",
     "host",
@@ -42,20 +43,28 @@ pub fn header_stripping(data: &[u8]) {
     let (mut head, ()) = http::Request::new(()).into_parts();
     head.headers = sent.clone();
     let client = TrustedProxies::default().client([192, 0, 2, 7].into(), &sent);
-    let forwarding = Forwarding {
+    let mut forwarding = Forwarding {
         client: &client.expect("a stranger's list is not read"),
         scheme: "https",
         underscores,
-        rewrite: None,
         host: None,
         request_id: &HeaderValue::from_static("id-of-ours"),
+        identity: &[],
     };
-    prepare_request(&mut head, &forwarding);
-    let got = head.headers;
+    let told = |forwarding: &Forwarding<'_>, length: Length| {
+        let mut got = HeaderMap::new();
+        tell(&head, length, forwarding, &mut got);
+        got
+    };
+    let got = told(&forwarding, Length::NoBody);
     nothing_lies(&got, underscores);
     one_connection(&sent, &got);
     the_rest_is_unchanged(&sent, &got, underscores);
-    ours_alone(got);
+    one_length(&told(&forwarding, Length::Of(3)), &told(&forwarding, Length::Unknown));
+    let identity =
+        OURS.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("ours")));
+    forwarding.identity = &identity;
+    ours_alone(&told(&forwarding, Length::NoBody));
 }
 
 /// As a server reads it that makes one character of all that are neither letters nor digits.
@@ -121,16 +130,14 @@ fn one_connection(sent: &HeaderMap, got: &HeaderMap) {
         "proxy-authorization",
         "proxy-connection",
         "trailer",
+        "content-length",
         "transfer-encoding",
     ] {
         assert!(!got.contains_key(name), "{name}");
     }
-    if sent.contains_key(header::TRANSFER_ENCODING) {
-        assert!(!got.contains_key(header::CONTENT_LENGTH), "a message has one length");
-    }
     assert_eq!(values(got, &header::HOST), [b"h5.example.com"]);
     for name in named_by_connection(sent) {
-        let stays = ["host", "content-length"].contains(&&*name) || NOT_PASSED.contains(&&*name);
+        let stays = NOT_PASSED.contains(&&*name);
         assert!(stays || !got.contains_key(&*name), "{name}");
     }
 }
@@ -148,8 +155,7 @@ fn the_rest_is_unchanged(sent: &HeaderMap, got: &HeaderMap, underscores: bool) {
         !(is_lie(name)
             || NOT_PASSED.contains(&text)
             || (text.contains('_') && !underscores)
-            || (named.iter().any(|named| named == text) && text != "content-length")
-            || (text == "content-length" && sent.contains_key(header::TRANSFER_ENCODING)))
+            || named.iter().any(|named| named == text))
     };
     for name in sent.keys().filter(|name| goes_on(name)) {
         assert_eq!(values(got, name), values(sent, name), "{name}");
@@ -160,22 +166,23 @@ fn the_rest_is_unchanged(sent: &HeaderMap, got: &HeaderMap, underscores: bool) {
     }
 }
 
+/// What is said of the length is what we have counted, once.
+fn one_length(counted: &HeaderMap, streamed: &HeaderMap) {
+    assert_eq!(values(counted, &header::CONTENT_LENGTH), [b"3"]);
+    assert!(!counted.contains_key(header::TRANSFER_ENCODING));
+    assert_eq!(values(streamed, &header::TRANSFER_ENCODING), [b"chunked"]);
+    assert!(!streamed.contains_key(header::CONTENT_LENGTH));
+}
+
+const OURS: [&str; 5] =
+    ["x-wechat-subject", "x-wechat-openid", "x-forwarded-user", "x-auth-request-user", "x-member"];
+
 /// What we say of somebody is said once, and in no other spelling.
-fn ours_alone(mut got: HeaderMap) {
-    let ours = [
-        "x-wechat-subject",
-        "x-wechat-openid",
-        "x-forwarded-user",
-        "x-auth-request-user",
-        "x-member",
-    ];
-    let identity =
-        ours.map(|name| (HeaderName::from_static(name), HeaderValue::from_static("ours")));
-    identify(&mut got, identity.into_iter());
-    for name in got.keys() {
-        if ours.contains(&&*plain(name)) {
-            assert!(ours.contains(&name.as_str()), "c11: {name}");
-            assert_eq!(values(&got, name), [b"ours"], "c11: {name}");
-        }
+fn ours_alone(got: &HeaderMap) {
+    for ours in OURS {
+        assert_eq!(values(got, &HeaderName::from_static(ours)), [b"ours"], "c11: {ours}");
+    }
+    for name in got.keys().filter(|name| OURS.contains(&&*plain(name))) {
+        assert!(OURS.contains(&name.as_str()), "c11: {name}");
     }
 }

@@ -21,6 +21,13 @@ pub(crate) struct ClientAddress {
     pub(crate) chain: HeaderValue,
 }
 
+impl ClientAddress {
+    /// The client's own address, as the chain has it.
+    pub(crate) fn first_of_chain(&self) -> &[u8] {
+        self.chain.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default()
+    }
+}
+
 /// A trusted proxy has passed on a list of addresses that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unparsable {

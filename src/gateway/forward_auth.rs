@@ -184,9 +184,8 @@ fn refusal(dialect: Dialect, mut answer: Response<Full<Bytes>>) -> Response<Full
 /// A yes, with what the app is to be told: who it is, and the cookies without ours.
 fn allow(route: &Route, visitor: &Visitor, original: &Parts) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::default());
-    let cookies = original.headers.get_all(header::COOKIE).iter();
-    let mut cookies: HeaderMap = cookies.map(|line| (header::COOKIE, line.clone())).collect();
-    proxy::cut_ours(&mut cookies);
+    let mut cookies = HeaderMap::new();
+    proxy::tell_theirs(&original.headers, &mut cookies);
     // An empty line takes the place of the browser's; without any, some front proxies would leave that.
     let left = cookies.remove(header::COOKIE).unwrap_or(HeaderValue::from_static(""));
     answer.headers_mut().insert(header::COOKIE, left);

@@ -348,39 +348,34 @@ impl Front {
     ) -> Result<Response<Injected<UpstreamBody>>, (Failure, Waiting)> {
         let waiting = Waiting::of(&head);
         let user = visitor.user();
-        let tunnel = proxy::is_websocket(&head).then(|| Terms {
-            life: user.map(|user| route.gate.time_left(user)),
-            open: sender.conn.open.clone(),
-        });
-        let forwarding = Forwarding {
-            client: &sender.client,
-            scheme: route.gate.public_url().scheme(),
-            underscores: self.plan.underscore_headers,
-            rewrite: target.rewrite.as_ref().map(|(from, to)| (&**from, &**to)),
-            host: target.host.as_ref(),
-            request_id: sender.request_id,
-        };
-        proxy::prepare_request(&mut head, &forwarding);
+        let life = user.map(|user| route.gate.time_left(user));
+        let tunnel = Terms::asked_for(&mut head, life, &sender.conn.open);
+        if let Some((prefix, replacement)) = &target.rewrite {
+            proxy::rewrite(&mut head, prefix, replacement);
+        }
         let told = || inject::block(&user.map(WechatUser::told));
         let block = route.inject.html.then(told);
         if block.is_some() {
             inject::prepare_request(&mut head.headers);
         }
-        // Last, so that nothing that a client has said can touch them.
-        proxy::identify(
-            &mut head.headers,
-            user.into_iter().flat_map(|user| route.identity_of(user)),
-        );
+        let identity: Vec<_> = user.into_iter().flat_map(|user| route.identity_of(user)).collect();
+        let forwarding = Forwarding {
+            client: &sender.client,
+            scheme: route.gate.public_url().scheme(),
+            underscores: self.plan.underscore_headers,
+            host: target.host.as_ref(),
+            request_id: sender.request_id,
+            identity: &identity,
+        };
         let exchange = Exchange {
             connect: target.connect,
             response_head: target.response_head,
             body_limit: target.body_limit,
             tunnel,
         };
-        let method = head.method.clone();
         let upstream = &self.upstreams[target.upstream];
-        match upstream.exchange(Request::from_parts(head, body), exchange).await {
-            Ok(response) => Ok(inject::inject(response, &method, block.as_deref())),
+        match upstream.exchange(&head, body, &forwarding, exchange).await {
+            Ok(response) => Ok(inject::inject(response, &head.method, block.as_deref())),
             Err(failure) => Err((failure, waiting)),
         }
     }

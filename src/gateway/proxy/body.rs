@@ -12,21 +12,21 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::{connection::PooledBody, failure::BodyError, files::FileBody};
+use super::{failure::BodyError, files::FileBody, http1::AnswerBody};
 
 /// The body of an upstream's answer. One that ends early ends with an error, never as if it were whole.
 pub(in crate::gateway) struct UpstreamBody(Source);
 
 enum Source {
-    Pooled(PooledBody),
+    Plain(AnswerBody),
     Shared(SharedBody),
     File(FileBody),
     Own(Full<Bytes>),
 }
 
-impl From<PooledBody> for UpstreamBody {
-    fn from(body: PooledBody) -> Self {
-        Self(Source::Pooled(body))
+impl From<AnswerBody> for UpstreamBody {
+    fn from(body: AnswerBody) -> Self {
+        Self(Source::Plain(body))
     }
 }
 
@@ -59,7 +59,7 @@ impl Body for UpstreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = match &mut self.0 {
-            Source::Pooled(body) => body.poll_frame(context),
+            Source::Plain(body) => body.poll_frame(context).map_err(BodyError::Plain),
             Source::Shared(body) => body.poll_frame(context),
             Source::File(body) => body.poll_frame(context),
             Source::Own(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
@@ -72,7 +72,7 @@ impl Body for UpstreamBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Source::Pooled(body) => body.is_end_stream(),
+            Source::Plain(body) => body.is_end_stream(),
             Source::Shared(body) => body.body.is_end_stream(),
             Source::File(body) => body.is_end_stream(),
             Source::Own(body) => body.is_end_stream(),
@@ -81,7 +81,7 @@ impl Body for UpstreamBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Source::Pooled(body) => body.size_hint(),
+            Source::Plain(body) => body.size_hint(),
             Source::Shared(body) => body.body.size_hint(),
             Source::File(body) => body.size_hint(),
             Source::Own(body) => body.size_hint(),

@@ -5,36 +5,28 @@ use http::{
     header::{COOKIE, Entry, SET_COOKIE},
 };
 
+use super::request::Lines;
 use crate::session::cookie;
 
-/// Cuts our cookies out of a request and joins what is left into one header, byte for byte.
-pub(crate) fn cut_ours(headers: &mut HeaderMap) {
-    let Entry::Occupied(present) = headers.entry(COOKIE) else { return };
+/// Tells the cookies of a request that are not ours, in one header, byte for byte.
+pub(crate) fn tell_theirs(headers: &HeaderMap, lines: &mut impl Lines) {
+    let mut present = headers.get_all(COOKIE).iter();
+    let (Some(first), rest) = (present.next(), present.next()) else { return };
     let is_ours = |pair: &[u8]| cookie::is_ours(cookie::name_and_value(pair).0);
-    let mut lines = present.iter();
-    let untouched =
-        lines.next().is_some_and(|line| !line.as_bytes().split(is_semicolon).any(is_ours))
-            && lines.next().is_none();
-    if untouched {
+    if rest.is_none() && !first.as_bytes().split(is_semicolon).any(is_ours) {
+        lines.known(&COOKIE, first);
         return;
     }
-    let mut left = Vec::new();
-    for line in present.iter() {
-        for pair in line.as_bytes().split(is_semicolon).filter(|pair| !is_ours(pair)) {
-            if pair.trim_ascii().is_empty() {
-                continue;
-            }
-            if !left.is_empty() {
-                left.extend_from_slice(b"; ");
-            }
-            left.extend_from_slice(pair.trim_ascii_start());
+    let mut left = Vec::with_capacity(first.len());
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(is_semicolon));
+    for pair in pairs.filter(|pair| !is_ours(pair) && !pair.trim_ascii().is_empty()) {
+        if !left.is_empty() {
+            left.extend_from_slice(b"; ");
         }
+        left.extend_from_slice(pair.trim_ascii_start());
     }
-    present.remove_entry_mult();
     if !left.is_empty() {
-        let line =
-            HeaderValue::from_bytes(&left).expect("parts of header values make a header value");
-        headers.insert(COOKIE, line);
+        lines.line(&COOKIE, &left);
     }
 }
 
@@ -72,8 +64,9 @@ mod tests {
 
     fn left_of(lines: &[&[u8]]) -> Option<Vec<u8>> {
         let line = |bytes: &&[u8]| (COOKIE, HeaderValue::from_bytes(bytes).unwrap());
-        let mut headers: HeaderMap = lines.iter().map(line).collect();
-        cut_ours(&mut headers);
+        let sent: HeaderMap = lines.iter().map(line).collect();
+        let mut headers = HeaderMap::new();
+        tell_theirs(&sent, &mut headers);
         assert!(headers.get_all(COOKIE).iter().count() <= 1);
         headers.get(COOKIE).map(|line| line.as_bytes().to_vec())
     }

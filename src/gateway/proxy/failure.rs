@@ -4,6 +4,8 @@ use std::{error::Error, io, time::Duration};
 
 use http::StatusCode;
 
+use super::http1::BodyTrouble;
+
 /// Why there is no answer from the upstream.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::gateway) enum Failure {
@@ -74,6 +76,8 @@ impl Failure {
 pub(in crate::gateway) enum BodyError {
     #[error("the upstream broke off its answer: {}", with_causes(.0))]
     Upstream(hyper::Error),
+    #[error("the upstream broke off its answer: {0}")]
+    Plain(BodyTrouble),
     #[error("the upstream's answer has no end")]
     Unfinished,
     #[error("a file cannot be read to its end: {0}")]

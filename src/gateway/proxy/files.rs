@@ -14,6 +14,7 @@ use http::{
         ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE,
         IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LOCATION, RANGE,
     },
+    request::Parts,
 };
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Empty;
@@ -78,50 +79,47 @@ impl Files {
 
     pub(super) async fn answer(
         &self,
-        request: &Request<Incoming>,
+        head: &Parts,
+        body: &Incoming,
         exchange: &Exchange,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let response = self.find(request, exchange).await?;
-        if *request.method() == Method::HEAD {
+        if let Some(limit) = exchange.body_limit
+            && body.size_hint().lower() > limit
+        {
+            return Err(Failure::TooLarge(limit));
+        }
+        let response = self.find(head).await?;
+        if head.method == Method::HEAD {
             // HTTP/2 would send one, if there were any.
             return Ok(response.map(|_| UpstreamBody::from("")));
         }
         Ok(response)
     }
 
-    async fn find(
-        &self,
-        request: &Request<Incoming>,
-        exchange: &Exchange,
-    ) -> Result<Response<UpstreamBody>, Failure> {
-        if let Some(limit) = exchange.body_limit
-            && request.body().size_hint().lower() > limit
-        {
-            return Err(Failure::TooLarge(limit));
-        }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    async fn find(&self, head: &Parts) -> Result<Response<UpstreamBody>, Failure> {
+        if !matches!(head.method, Method::GET | Method::HEAD) {
             let mut refusal = bare(StatusCode::METHOD_NOT_ALLOWED, "this can only be read\n");
             refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return Ok(refusal);
         }
-        let path = request.uri().path();
+        let path = head.uri.path();
         if is_hidden(path) {
             return Ok(not_found());
         }
-        let public = request.extensions().get::<PublicPath>().map_or(path, |public| &public.0);
+        let public = head.extensions.get::<PublicPath>().map_or(path, |public| &public.0);
         if path.ends_with('/') && !public.ends_with('/') {
-            return Ok(into_folder(public, request.uri().query()));
+            return Ok(into_folder(public, head.uri.query()));
         }
-        let mut found = self.serve(request, request.uri()).await?;
+        let mut found = self.serve(head, &head.uri).await?;
         if found.is_none()
             && let Some(fallback) = &self.fallback
-            && is_navigation(request.method(), request.headers())
+            && is_navigation(&head.method, &head.headers)
         {
-            found = self.serve(request, fallback).await?;
+            found = self.serve(head, fallback).await?;
         }
         let Some(mut response) = found else { return Ok(not_found()) };
         if response.status() == StatusCode::TEMPORARY_REDIRECT {
-            return Ok(into_folder(public, request.uri().query()));
+            return Ok(into_folder(public, head.uri.query()));
         }
         response.headers_mut().insert(CACHE_CONTROL, CACHE);
         let has_file = matches!(response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT);
@@ -132,14 +130,14 @@ impl Files {
             .map(UpstreamBody::from))
     }
 
-    /// Serves what is at `uri`, if anything is, under the conditions of `request`.
+    /// Serves what is at `uri`, if anything is, under the conditions of a request.
     async fn serve(
         &self,
-        request: &Request<Incoming>,
+        head: &Parts,
         uri: &Uri,
     ) -> Result<Option<Response<ServedBody>>, Failure> {
-        let (conditions, only_if_same) = conditions(request.headers());
-        let found = self.open(request.method(), uri, conditions.clone()).await?;
+        let (conditions, only_if_same) = conditions(&head.headers);
+        let found = self.open(&head.method, uri, conditions.clone()).await?;
         let has_failed =
             |response: &Response<_>| response.status() == StatusCode::PRECONDITION_FAILED;
         if only_if_same && found.as_ref().is_some_and(has_failed) {
@@ -147,7 +145,7 @@ impl Files {
             let mut conditions = conditions;
             conditions.remove(IF_MATCH);
             conditions.remove(RANGE);
-            return self.open(request.method(), uri, conditions).await;
+            return self.open(&head.method, uri, conditions).await;
         }
         Ok(found)
     }

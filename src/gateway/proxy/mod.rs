@@ -1,10 +1,10 @@
 //! The proxy: passes requests on to upstreams, by rules of its own. Knows who somebody is, and nothing of logins.
 
 mod body;
-mod connection;
 mod cookies;
 mod failure;
 mod files;
+mod http1;
 mod jail;
 mod patience;
 mod peer;
@@ -22,10 +22,13 @@ mod upstream;
 mod url;
 
 pub(super) use body::UpstreamBody;
-pub(super) use connection::LONGEST_IDLE;
-pub(crate) use cookies::cut_ours;
+pub(crate) use cookies::tell_theirs;
 pub(super) use failure::Failure;
-pub(crate) use request::{Forwarding, identify, is_websocket, prepare_request};
+pub(super) use http1::LONGEST_IDLE;
+pub(crate) use request::Forwarding;
+#[cfg(any(test, fuzzing))]
+pub(crate) use request::{Length, tell};
+pub(crate) use rewrite::rewrite;
 pub(crate) use target::check_target;
 pub(super) use tunnel::Terms;
 pub(super) use upstream::{Exchange, Upstream};

@@ -1,25 +1,22 @@
-//! Upstreams that speak HTTP/1.1 over TCP or a unix socket, through connections that the request's own task drives.
+//! Upstreams that speak HTTP/1.1 over TCP or a unix socket.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-};
+use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
-use http::{HeaderValue, Request, Response, StatusCode, header::TRANSFER_ENCODING};
-use http_body::Body;
-use hyper::{body::Incoming, client::conn::TrySendError};
+use http::{Method, Response, StatusCode, request::Parts};
+use hyper::body::Incoming;
 
 use super::{
     body::UpstreamBody,
-    connection::{Connection, Pool, PooledBody},
     failure::Failure,
+    http1::{AnswerBody, Connection, Head, Ongoing, Pool, Sending, Trouble, write_head},
     patience,
     peer::Peer,
-    request_body::{Progress, RequestBody, watch},
+    request::{Forwarding, Length},
+    request_body::{Progress, watch},
+    tunnel::{self, Terms},
     upstream::Exchange,
 };
+use crate::gateway::wire::Wire;
 
 /// An HTTP/1.1 upstream, as one core uses it.
 #[derive(Debug)]
@@ -35,80 +32,104 @@ impl Plain {
 
     pub(super) async fn pass(
         &self,
-        request: Request<Incoming>,
+        head: &Parts,
+        body: Incoming,
+        forwarding: &Forwarding<'_>,
         exchange: &Exchange,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let (mut request, progress) = watch(request, exchange.body_limit)?;
-        frame(&mut request);
-        let progress = progress.as_deref();
+        // Refused before anybody is connected to.
+        let (body, progress) = watch(body, exchange.body_limit)?;
+        let (mut connection, mut was_idle) = self.connection(exchange.connect).await?;
+        write_head(connection.head(), head, Length::of(head, &body), forwarding);
+        let mut ongoing = Ongoing::new(connection, Sending::new(body));
         loop {
-            let idle = poll_fn(|context| Poll::Ready(self.pool.take(context))).await;
-            let was_idle = idle.is_some();
-            let mut connection = if let Some(connection) = idle {
-                connection
-            } else {
-                let stream = self.peer.connect(exchange.connect).await?;
-                Connection::open(stream).await.map_err(|error| Failure::broken(&error))?
-            };
-            match send(&mut connection, request, exchange, progress).await? {
+            let progress = progress.as_deref();
+            let trouble = match answer(&mut ongoing, head, exchange, progress).await? {
                 // Whatever follows on this connection, it is not HTTP.
-                Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
                     return Err(Failure::Broken("it switches protocols unasked".to_owned()));
                 }
-                Ok(response) => {
-                    let pool = self.pool.clone();
-                    return Ok(response
-                        .map(|body| PooledBody::new(body, connection, pool))
-                        .map(UpstreamBody::from));
-                }
-                // An idle connection had just been closed, and nothing of the request was written to it.
-                Err(SendError::Unsent(unsent)) if was_idle => request = *unsent,
-                Err(SendError::Unsent(_)) => {
-                    return Err(Failure::Connect("the connection was closed at once".to_owned()));
-                }
-                Err(SendError::Broken(error)) => {
-                    let fault = progress.and_then(|progress| progress.fault(exchange.body_limit));
-                    return Err(fault.unwrap_or_else(|| Failure::broken(&error)));
-                }
+                Ok(answer) => return Ok(passed_on(answer, ongoing, Some(&self.pool))),
+                Err(trouble) => trouble,
+            };
+            if !ongoing.is_untouched() || matches!(trouble, Trouble::Body) {
+                return Err(blame(&trouble, exchange, progress));
             }
+            if !was_idle {
+                return Err(Failure::Connect("the connection was closed at once".to_owned()));
+            }
+            // It had just been closed, and nothing of the request was written to it.
+            (connection, was_idle) = self.connection(exchange.connect).await?;
+            ongoing = ongoing.again(connection);
+        }
+    }
+
+    /// A connection, and whether it was an idle one.
+    async fn connection(&self, limit: Duration) -> Result<(Box<Connection>, bool), Failure> {
+        let idle = poll_fn(|context| Poll::Ready(self.pool.take(context))).await;
+        match idle {
+            Some(connection) => Ok((connection, true)),
+            None => Ok((Box::new(Connection::new(self.peer.connect(limit).await?)), false)),
         }
     }
 }
 
-/// Says that there is a body without a length: it is not expected with every method, and HTTP/2 has no word for it.
-pub(super) fn frame(request: &mut Request<RequestBody>) {
-    let body = request.body();
-    if !body.is_end_stream() && body.size_hint().exact().is_none() {
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+/// Asks for a WebSocket, on a connection of its own that is never used again.
+pub(super) async fn upgrade(
+    wire: Wire,
+    head: &Parts,
+    body: Incoming,
+    forwarding: &Forwarding<'_>,
+    exchange: &Exchange,
+    terms: Terms,
+) -> Result<Response<UpstreamBody>, Failure> {
+    let (body, progress) = watch(body, exchange.body_limit)?;
+    let mut connection = Box::new(Connection::new(wire));
+    write_head(connection.head(), head, Length::of(head, &body), forwarding);
+    let mut ongoing = Ongoing::new(connection, Sending::new(body));
+    let progress = progress.as_deref();
+    match answer(&mut ongoing, head, exchange, progress).await? {
+        Ok(answer) if answer.status == StatusCode::SWITCHING_PROTOCOLS => {
+            let Head { status, reason: _, headers, .. } = answer;
+            let (wire, unread) = ongoing.into_parts();
+            tokio::spawn(tunnel::join(wire, unread, terms));
+            let mut response = Response::new(UpstreamBody::from(""));
+            (*response.status_mut(), *response.headers_mut()) = (status, headers);
+            Ok(response)
+        }
+        Ok(answer) => Ok(passed_on(answer, ongoing, None)),
+        Err(trouble) => Err(blame(&trouble, exchange, progress)),
     }
 }
 
-/// Sends a request, and drives the connection in this very task until the answer's head is there.
-async fn send(
-    connection: &mut Connection,
-    request: Request<RequestBody>,
+/// Sends the request in this very task, until the head of its answer is there.
+async fn answer(
+    ongoing: &mut Ongoing,
+    head: &Parts,
     exchange: &Exchange,
     progress: Option<&Progress>,
-) -> Result<Result<Response<Incoming>, SendError>, Failure> {
-    let mut answer = pin!(connection.sender.try_send_request(request));
-    let driver = &mut connection.driver;
+) -> Result<Result<Head, Trouble>, Failure> {
+    let is_for_head = head.method == Method::HEAD;
     patience::wait(exchange.response_head, progress, |context| {
-        driver.poll(context);
-        answer.as_mut().poll(context).map_err(SendError::from)
+        ongoing.poll_head(context, is_for_head)
     })
     .await
 }
 
-enum SendError {
-    Unsent(Box<Request<RequestBody>>),
-    Broken(hyper::Error),
+/// The answer as it goes on. Its connection comes back to the pool, if there is one.
+fn passed_on(head: Head, ongoing: Ongoing, pool: Option<&Arc<Pool>>) -> Response<UpstreamBody> {
+    let Head { status, reason, headers, ending, stays_open } = head;
+    let body = AnswerBody::new(ongoing, ending, pool.filter(|_| stays_open));
+    let mut response = Response::new(UpstreamBody::from(body));
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    if let Some(reason) = reason {
+        response.extensions_mut().insert(reason);
+    }
+    response
 }
 
-impl From<TrySendError<Request<RequestBody>>> for SendError {
-    fn from(mut error: TrySendError<Request<RequestBody>>) -> Self {
-        match error.take_message() {
-            Some(request) => Self::Unsent(Box::new(request)),
-            None => Self::Broken(error.into_error()),
-        }
-    }
+/// Whose fault it is that there is no answer.
+fn blame(trouble: &Trouble, exchange: &Exchange, progress: Option<&Progress>) -> Failure {
+    let fault = progress.and_then(|progress| progress.fault(exchange.body_limit));
+    fault.unwrap_or_else(|| Failure::Broken(trouble.to_string()))
 }

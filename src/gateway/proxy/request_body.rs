@@ -10,7 +10,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -82,22 +81,20 @@ pub(super) enum RequestBodyError {
     TooLarge,
 }
 
-/// The request with a body that can be seen to move, and where that is noted. A body that says beforehand that it is
-/// larger than the limit is refused before anything of it is asked for.
+/// A body that can be seen to move, and where that is noted. One that says beforehand that it is larger than the limit is
+/// refused before anything of it is asked for.
 pub(super) fn watch(
-    request: Request<Incoming>,
+    body: Incoming,
     limit: Option<u64>,
-) -> Result<(Request<RequestBody>, Option<Arc<Progress>>), Failure> {
-    let body = request.body();
+) -> Result<(RequestBody, Option<Arc<Progress>>), Failure> {
     if let Some(limit) = limit
         && body.size_hint().lower() > limit
     {
         return Err(Failure::TooLarge(limit));
     }
     let progress = (!body.is_end_stream()).then(Arc::<Progress>::default);
-    let noted = progress.clone();
     let left = limit.unwrap_or(u64::MAX);
-    Ok((request.map(|inner| RequestBody { inner, progress: noted, left }), progress))
+    Ok((RequestBody { inner: body, progress: progress.clone(), left }, progress))
 }
 
 impl Body for RequestBody {

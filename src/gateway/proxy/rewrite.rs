@@ -24,7 +24,7 @@ pub(super) struct PublicPath(pub(super) Box<str>);
 
 /// Puts `replacement` in the place of `prefix`, which the path begins with. Whole segments are counted, since one may
 /// be written in several ways. The rest of a canonical path stays canonical.
-pub(super) fn rewrite(head: &mut Parts, prefix: &str, replacement: &str) {
+pub(crate) fn rewrite(head: &mut Parts, prefix: &str, replacement: &str) {
     let path = head.uri.path();
     let count = prefix.split('/').filter(|segment| !segment.is_empty()).count();
     let rest = after_segments(path, count);

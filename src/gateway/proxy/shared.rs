@@ -12,6 +12,7 @@ use std::{
 use http::{
     Request, Response, StatusCode, Uri,
     header::{CONNECTION, HOST},
+    request::Parts,
     uri::{PathAndQuery, Scheme as UriScheme},
 };
 use hyper::body::Incoming;
@@ -29,9 +30,10 @@ use tower_service::Service;
 
 use super::{
     body::UpstreamBody,
-    connection::{LONGEST_IDLE, MOST_IDLE},
     failure::Failure,
-    patience, peer, plain,
+    http1::{LONGEST_IDLE, MOST_IDLE},
+    patience, peer,
+    request::{Forwarding, Length, tell},
     request_body::{RequestBody, watch},
     upstream::Exchange,
     url::Host,
@@ -96,12 +98,17 @@ impl Shared {
 
     pub(super) async fn pass(
         &self,
-        request: Request<Incoming>,
+        head: &Parts,
+        body: Incoming,
+        forwarding: &Forwarding<'_>,
         exchange: &Exchange,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let (mut request, progress) = watch(request, exchange.body_limit)?;
+        let (body, progress) = watch(body, exchange.body_limit)?;
         let progress = progress.as_deref();
-        plain::frame(&mut request);
+        let length = Length::of(head, &body);
+        let mut request = Request::new(body);
+        (*request.method_mut(), *request.uri_mut()) = (head.method.clone(), head.uri.clone());
+        tell(head, length, forwarding, request.headers_mut());
         self.address(&mut request)?;
         let fails = |error: legacy::Error| {
             let fault = progress.and_then(|progress| progress.fault(exchange.body_limit));

@@ -11,19 +11,17 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::http1,
-    upgrade::{OnUpgrade, Upgraded},
-};
+use bytes::Bytes;
+use http::request::Parts;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional},
     sync::mpsc,
     time,
 };
 
+use super::request::is_websocket;
 use crate::gateway::wire::Wire;
 
 /// How long a tunnel may say nothing. A phone that has lost its network says nothing for ever.
@@ -32,31 +30,36 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5 * 60);
 /// On what terms a tunnel is open.
 #[derive(Debug)]
 pub(in crate::gateway) struct Terms {
+    /// The client's side, once it was told.
+    client: OnUpgrade,
     /// It ends after this: with the session that it was opened under.
-    pub(in crate::gateway) life: Option<Duration>,
+    life: Option<Duration>,
     /// Held while it is open, so that a gateway that stops waits for it.
-    pub(in crate::gateway) open: mpsc::Sender<()>,
+    open: mpsc::Sender<()>,
 }
 
-/// Asks the upstream to switch protocols. The connection is driven by a task of its own from here on.
-pub(super) async fn open(
-    stream: Wire,
-    request: Request<Incoming>,
-) -> hyper::Result<Response<Incoming>> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "an upgrading connection ended early");
+impl Terms {
+    /// The terms of a tunnel that a request asks for, if it does.
+    pub(in crate::gateway) fn asked_for(
+        head: &mut Parts,
+        life: Option<Duration>,
+        open: &mpsc::Sender<()>,
+    ) -> Option<Self> {
+        if !is_websocket(head) {
+            return None;
         }
-    });
-    sender.send_request(request).await
+        // hyper puts it there, to be had once the answer has been sent.
+        let client = head.extensions.remove::<OnUpgrade>()?;
+        Some(Self { client, life, open: open.clone() })
+    }
 }
 
-/// Passes bytes both ways until one side ends, nobody has said anything for long, or the session is over.
-pub(super) async fn join(client: OnUpgrade, upstream: OnUpgrade, terms: Terms) {
-    let Terms { life, open } = terms;
-    let (client, upstream) = match tokio::try_join!(client, upstream) {
-        Ok(both) => both,
+/// Passes bytes both ways until one side ends, nobody has said anything for long, or the session is over. `unread` has
+/// come from the upstream already.
+pub(super) async fn join(upstream: Wire, unread: Bytes, terms: Terms) {
+    let Terms { client, life, open } = terms;
+    let client = match client.await {
+        Ok(client) => client,
         Err(error) => {
             tracing::debug!(%error, "a tunnel was not opened");
             return;
@@ -64,10 +67,10 @@ pub(super) async fn join(client: OnUpgrade, upstream: OnUpgrade, terms: Terms) {
     };
     let heard = Arc::<AtomicU64>::default();
     let mut client = Heard { io: TokioIo::new(client), count: heard.clone() };
-    let mut upstream = Heard { io: TokioIo::new(upstream), count: heard.clone() };
+    let mut upstream = Heard { io: upstream, count: heard.clone() };
     tokio::select! {
         // However one side ends, the other one has seen it by then.
-        ended = copy_bidirectional(&mut client, &mut upstream) => {
+        ended = pass(&mut client, &mut upstream, &unread) => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a tunnel broke off");
             }
@@ -76,6 +79,15 @@ pub(super) async fn join(client: OnUpgrade, upstream: OnUpgrade, terms: Terms) {
         () = over(life) => tracing::debug!("a tunnel is closed with its session"),
     }
     drop(open);
+}
+
+async fn pass(
+    client: &mut Heard<TokioIo<Upgraded>>,
+    upstream: &mut Heard<Wire>,
+    unread: &[u8],
+) -> io::Result<()> {
+    client.write_all(unread).await?;
+    copy_bidirectional(client, upstream).await.map(|_| ())
 }
 
 /// Returns when nothing was heard between two looks.
@@ -99,12 +111,12 @@ async fn over(life: Option<Duration>) {
 }
 
 /// One side of a tunnel, whose reads are counted.
-struct Heard {
-    io: TokioIo<Upgraded>,
+struct Heard<IO> {
+    io: IO,
     count: Arc<AtomicU64>,
 }
 
-impl AsyncRead for Heard {
+impl<IO: AsyncRead + Unpin> AsyncRead for Heard<IO> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -118,7 +130,7 @@ impl AsyncRead for Heard {
     }
 }
 
-impl AsyncWrite for Heard {
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Heard<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -2,19 +2,19 @@
 
 use std::{io, time::Duration};
 
-use http::{Request, Response, StatusCode};
+use http::{Response, request::Parts};
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
 use super::{
     body::UpstreamBody,
     failure::Failure,
     files::Files,
     peer::Peer,
-    plain::Plain,
+    plain::{self, Plain},
+    request::Forwarding,
     response,
     shared::Shared,
-    tunnel::{self, Terms},
+    tunnel::Terms,
     url::{Place, Scheme, UpstreamSpec, UpstreamUrl},
 };
 use crate::gateway::wire::Wire;
@@ -85,42 +85,25 @@ impl Upstream {
         &self.url
     }
 
-    /// Passes a prepared request on and gives the answer back as soon as its head is there.
+    /// Passes a request on and gives the answer back as soon as its head is there.
     pub(in crate::gateway) async fn exchange(
         &self,
-        request: Request<Incoming>,
+        head: &Parts,
+        body: Incoming,
+        forwarding: &Forwarding<'_>,
         mut exchange: Exchange,
     ) -> Result<Response<UpstreamBody>, Failure> {
         let mut response = match (exchange.tunnel.take(), &self.kind) {
-            (Some(terms), _) => self.upgrade(request, &exchange, terms).await?,
-            (None, Kind::Plain(plain)) => plain.pass(request, &exchange).await?,
-            (None, Kind::Shared(shared)) => shared.pass(request, &exchange).await?,
-            (None, Kind::Files(files)) => return files.answer(&request, &exchange).await,
+            (Some(terms), _) => {
+                let wire = self.tunnel(exchange.connect).await?;
+                plain::upgrade(wire, head, body, forwarding, &exchange, terms).await?
+            }
+            (None, Kind::Plain(plain)) => plain.pass(head, body, forwarding, &exchange).await?,
+            (None, Kind::Shared(shared)) => shared.pass(head, body, forwarding, &exchange).await?,
+            (None, Kind::Files(files)) => return files.answer(head, &body, &exchange).await,
         };
         response::prepare(&mut response);
         Ok(response)
-    }
-
-    /// A WebSocket gets a connection of its own, which is never used again.
-    async fn upgrade(
-        &self,
-        mut request: Request<Incoming>,
-        exchange: &Exchange,
-        terms: Terms,
-    ) -> Result<Response<UpstreamBody>, Failure> {
-        let client = hyper::upgrade::on(&mut request);
-        let opened = tunnel::open(self.tunnel(exchange.connect).await?, request);
-        let opened = match exchange.response_head {
-            Some(limit) => {
-                timeout(limit, opened).await.map_err(|_| Failure::ResponseTimeout(limit))?
-            }
-            None => opened.await,
-        };
-        let mut response = opened.map_err(|error| Failure::broken(&error))?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            tokio::spawn(tunnel::join(client, hyper::upgrade::on(&mut response), terms));
-        }
-        Ok(UpstreamBody::shared(response))
     }
 
     async fn tunnel(&self, limit: Duration) -> Result<Wire, Failure> {

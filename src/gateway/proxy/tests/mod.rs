@@ -39,7 +39,7 @@ use tokio::{
 
 use super::{
     Exchange, Failure, Forwarding, Terms, Upstream, UpstreamBody, UpstreamSpec, check_target,
-    identify, is_websocket, prepare_request,
+    rewrite,
 };
 use crate::gateway::client_address::TrustedProxies;
 
@@ -230,28 +230,30 @@ async fn answer(
     if let Err(bad) = check_target(&mut head) {
         return refusal(StatusCode::BAD_REQUEST, &bad.to_string());
     }
-    let (open, _) = mpsc::channel(1);
-    let tunnel = is_websocket(&head).then_some(Terms { life: None, open });
+    let tunnel = Terms::asked_for(&mut head, None, &mpsc::channel(1).0);
+    if let Some((prefix, replacement)) = rules.rewrite {
+        rewrite(&mut head, prefix, replacement);
+    }
     let client = TrustedProxies::default().client(peer.ip(), &head.headers).unwrap();
     let own_host = upstream.url().host_header().filter(|_| rules.own_host);
     let forwarding = Forwarding {
         client: &client,
         scheme: "https",
         underscores: false,
-        rewrite: rules.rewrite,
         host: own_host.as_ref(),
         request_id: &HeaderValue::from_static("id-1"),
+        identity: &[(
+            HeaderName::from_static("x-wechat-openid"),
+            HeaderValue::from_static("openid-1"),
+        )],
     };
-    prepare_request(&mut head, &forwarding);
-    let openid = HeaderValue::from_static("openid-1");
-    identify(&mut head.headers, [(HeaderName::from_static("x-wechat-openid"), openid)].into_iter());
     let exchange = Exchange {
         connect: rules.connect,
         response_head: rules.response_head,
         body_limit: rules.body_limit,
         tunnel,
     };
-    match upstream.exchange(Request::from_parts(head, body), exchange).await {
+    match upstream.exchange(&head, body, &forwarding, exchange).await {
         Ok(response) => response.map(any::<UpstreamBody>),
         Err(failure) => refusal(failure.status(), &said(&failure)),
     }
