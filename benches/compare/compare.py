@@ -89,7 +89,8 @@ def compare(stage, asked):
     fixed_rate = None
     if "wxgate-session" in asked.names:
         rate, fixed_rate = run.steady(small)
-        print_one(f"Small page at {rate} requests a second, which is {STEADY_SHARE:.0%} of what both can take", fixed_rate)
+        what_both_take = f"{STEADY_SHARE:.0%} of what both can take"
+        print_one(f"Small page at {rate} requests a second, which is {what_both_take}", fixed_rate)
 
     report.ratios(small)
     report.foreign(all_results)

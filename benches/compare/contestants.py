@@ -22,7 +22,7 @@ class Contestant:
     cookie: str = ""
     # What is sent beside what a browser sends.
     headers: dict = field(default_factory=dict)
-    # What comes back: "page", "injected" for one with the user in it, "verdict" for a yes with the user's headers in it,
+    # What comes back: "page", "injected" for one with the user in it, "verdict" for a yes with the user's headers,
     # "nothing" for a yes without.
     gives: str = "page"
     # The header in which the app is told who it is, as the upstream's own page names it.

@@ -1,4 +1,4 @@
-//! Sends requests at a fixed rate, whether or not the answers keep up, and says how long each took from when it was due.
+//! Sends requests at a fixed rate, whether or not the answers keep up, and says how long each took since it was due.
 //!
 //! Usage: steady ADDR PATH RATE SECONDS CONNECTIONS [HEADER...]
 //!
