@@ -123,3 +123,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except Failed as why:
         sys.exit(f"\ncompare: {why}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,6 +1,6 @@
 //! Answers every GET with an empty 200: what a question costs when there is nothing to find out.
 //!
-//! Usage: constant ADDR
+//! Usage: `constant ADDR`
 
 use axum::{Router, serve::ListenerExt};
 

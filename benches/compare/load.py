@@ -53,8 +53,9 @@ def wrk(stage, contestant, seconds, path="/", connections=CONNECTIONS, one_in_te
     if one_in_ten:
         command += ["--", APP_COOKIES]
     said = json.loads(run(stage, command, seconds).splitlines()[-1])
-    if said.pop("wrong"):
-        raise Failed(f"{contestant.name}: errors under load: {said}")
+    wrong = said.pop("wrong")
+    if any(wrong.values()):
+        raise Failed(f"{contestant.name}: errors under load, in {said['requests']} requests: {wrong}")
     return Answers(**said)
 
 

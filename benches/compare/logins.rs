@@ -1,6 +1,6 @@
 //! Signs people in through a gateway, each from the first page to the page that they wanted, as many as it can take.
 //!
-//! Usage: logins GATEWAY SIMULATOR SECONDS AT_ONCE USERS
+//! Usage: `logins GATEWAY SIMULATOR SECONDS AT_ONCE USERS`
 //!
 //! The two are addresses, and the people are those that the simulator knows as user-0, user-1 and so on.
 

@@ -66,7 +66,8 @@ class Stage:
         pages.mkdir()
         (pages / "large.html").write_text(large_page())
         values = {"port": self.port("upstream"), "folder": self.home("upstream"), "small": SMALL}
-        self.nginx("upstream", fill("upstream.conf", **values), core=self.load_core)
+        # All contestants keep their connections, a thousand each at times.
+        self.nginx("upstream", fill("upstream.conf", **values), self.load_core, connections=16384)
         (self.home("simulator") / "world.toml").write_text(world())
         at = f"127.0.0.1:{self.port('simulator')}"
         command = [self.wxgate, "simulator", "--listen", at, "--world", "world.toml"]
@@ -80,10 +81,10 @@ class Stage:
         both = (self.folder / "cert.pem").read_text() + (self.folder / "key.pem").read_text()
         (self.folder / "both.pem").write_text(both)
 
-    def nginx(self, name, servers, core=None):
-        """Starts an nginx with these servers."""
+    def nginx(self, name, servers, core=None, connections=4096):
+        """Starts an nginx with these servers. Memory for that many connections is taken at once."""
         home = self.home(name)
-        (home / "nginx.conf").write_text(fill("nginx.conf", folder=home, servers=servers))
+        (home / "nginx.conf").write_text(fill("nginx.conf", folder=home, servers=servers, connections=connections))
         return self.start(name, [shutil.which("nginx"), "-e", "error.log", "-p", home, "-c", home / "nginx.conf"], core)
 
     def wxgate_with(self, name, site, store="memory", tls=False, public_url=None, trusted=""):

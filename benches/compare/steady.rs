@@ -1,6 +1,6 @@
 //! Sends requests at a fixed rate, whether or not the answers keep up, and says how long each took since it was due.
 //!
-//! Usage: steady ADDR PATH RATE SECONDS CONNECTIONS [HEADER...]
+//! Usage: `steady ADDR PATH RATE SECONDS CONNECTIONS [HEADER...]`
 //!
 //! A generator that waits for an answer before it sends on asks less often whenever the server is slow, and so never
 //! sees how long others would have waited. Here a request that finds no free connection waits in a queue, and its time

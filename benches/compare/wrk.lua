@@ -23,8 +23,9 @@ end
 function done(summary, latency, requests)
     local errors = summary.errors
     io.write(string.format(
-        '{"requests": %d, "seconds": %.6f, "bytes": %d, "wrong": %d, "p50": %d, "p99": %d, "p999": %d}\n',
+        '{"requests": %d, "seconds": %.6f, "bytes": %d, "p50": %d, "p99": %d, "p999": %d, '
+            .. '"wrong": {"connect": %d, "read": %d, "write": %d, "timeout": %d, "status": %d}}\n',
         summary.requests, summary.duration / 1000000, summary.bytes,
-        errors.connect + errors.read + errors.write + errors.status + errors.timeout,
-        latency:percentile(50), latency:percentile(99), latency:percentile(99.9)))
+        latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+        errors.connect, errors.read, errors.write, errors.timeout, errors.status))
 end
