@@ -41,4 +41,4 @@ if [ -z "$binary" ]; then
 fi
 # Apart from wxgate, whose libraries would otherwise be built with what the examples need of them.
 cargo build --release --example constant --example steady --example logins
-exec python3 "$here/compare.py" --examples "$target/release/examples" "$@"
+exec python3 -B "$here/compare.py" --examples "$target/release/examples" "$@"
