@@ -13,13 +13,12 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, request::Parts};
+use http::{HeaderValue, Method, Response, StatusCode, Uri, request::Parts};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use ring::{hmac, rand::SystemRandom};
 use tokio::time::Instant;
 use tracing::Level;
-use uuid::Uuid;
 
 use super::metrics::{Held, Outcome};
 use crate::{login::WechatUser, session::UserKey};
@@ -30,25 +29,6 @@ const TARGET: &str = "wxgate::access";
 const LONGEST_PATH: usize = 1024;
 /// What operators know as "the client has gone before there was an answer".
 const CLIENT_GONE: u16 = 499;
-
-/// `X-Request-Id`: names a request in the logs of everybody who had to do with it.
-pub(in crate::gateway) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The id of a request: the client's own, where it is one word that can do no harm in a log, or else a new one.
-pub(in crate::gateway) fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let mut sent = headers.get_all(REQUEST_ID).iter();
-    let is_word = |id: &&HeaderValue| {
-        let id = id.as_bytes();
-        (1..=64).contains(&id.len())
-            && id.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
-    };
-    if let (Some(id), None) = (sent.next().filter(is_word), sent.next()) {
-        return id.clone();
-    }
-    let mut text = Uuid::encode_buffer();
-    HeaderValue::from_str(Uuid::new_v4().simple().encode_lower(&mut text))
-        .expect("hexadecimal digits can stand in a header")
-}
 
 /// How lines are written. Clones write alike.
 #[derive(Clone, Debug)]

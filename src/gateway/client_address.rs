@@ -21,6 +21,14 @@ pub(crate) struct ClientAddress {
     pub(crate) chain: HeaderValue,
 }
 
+/// A client that speaks for itself.
+impl From<IpAddr> for ClientAddress {
+    fn from(ip: IpAddr) -> Self {
+        let ip = ip.to_canonical();
+        Self { ip, chain: written(&[ip]) }
+    }
+}
+
 impl ClientAddress {
     /// The client's own address, as the chain has it.
     pub(crate) fn first_of_chain(&self) -> &[u8] {
@@ -47,21 +55,22 @@ impl TrustedProxies {
     /// read: what stands to the left of the first other address may be anybody's invention.
     pub(crate) fn client(
         &self,
-        peer: IpAddr,
+        peer: &ClientAddress,
         headers: &HeaderMap,
     ) -> Result<ClientAddress, Unparsable> {
-        let mut ip = peer.to_canonical();
+        if !self.is_trusted(peer.ip) {
+            return Ok(peer.clone());
+        }
+        let mut ip = peer.ip;
         let mut chain = vec![ip];
-        if self.is_trusted(ip) {
-            for hop in hops(headers) {
-                ip = address(hop).ok_or(Unparsable::Hop)?;
-                chain.push(ip);
-                if !self.is_trusted(ip) {
-                    break;
-                }
-                if chain.len() > MOST_HOPS {
-                    return Err(Unparsable::TooLong);
-                }
+        for hop in hops(headers) {
+            ip = address(hop).ok_or(Unparsable::Hop)?;
+            chain.push(ip);
+            if !self.is_trusted(ip) {
+                break;
+            }
+            if chain.len() > MOST_HOPS {
+                return Err(Unparsable::TooLong);
             }
         }
         Ok(ClientAddress { ip, chain: written(&chain) })
@@ -110,7 +119,8 @@ mod tests {
         lines: &[&[u8]],
     ) -> Result<(String, String), Unparsable> {
         let line = |line: &&[u8]| (FORWARDED_FOR, HeaderValue::from_bytes(line).unwrap());
-        let client = trusted.client(peer.parse().unwrap(), &lines.iter().map(line).collect())?;
+        let peer = peer.parse::<IpAddr>().unwrap().into();
+        let client = trusted.client(&peer, &lines.iter().map(line).collect())?;
         Ok((client.ip.to_string(), client.chain.to_str().unwrap().to_owned()))
     }
 

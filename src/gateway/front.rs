@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::{
-    access_log::{self, Access, AccessLog, Logged},
+    access_log::{Access, AccessLog, Logged},
     client_address::ClientAddress,
     forward_auth::{self, Dialect, Told},
     inject::{self, Injected},
@@ -17,6 +17,7 @@ use super::{
     pages,
     plan::Plan,
     proxy::{self, Exchange, Failure, Forwarding, Terms, Upstream, UpstreamBody, UpstreamSpec},
+    request_id::{REQUEST_ID, RequestIds},
     seldom::Seldom,
     site::{Found, Route, Site, Target},
 };
@@ -39,6 +40,7 @@ pub(super) struct Front {
     upstreams: Vec<Arc<Upstream>>,
     by_spec: HashMap<UpstreamSpec, Arc<Upstream>>,
     log: AccessLog,
+    request_ids: RequestIds,
     metrics: Metrics,
     nowhere: RouteMetrics,
     /// Front proxies that nobody has listed.
@@ -86,6 +88,7 @@ impl Front {
             upstreams,
             by_spec,
             log,
+            request_ids: RequestIds::default(),
             metrics,
             nowhere,
             strangers: Seldom::default(),
@@ -119,8 +122,8 @@ impl Front {
         conn: &Conn,
     ) -> Response<Logged<Body>> {
         let (mut head, body) = request.into_parts();
-        let request_id = access_log::request_id(&head.headers);
-        let client = self.plan.trusted_proxies.client(conn.peer.ip(), &head.headers);
+        let request_id = self.request_ids.of(&head.headers);
+        let client = self.plan.trusted_proxies.client(&conn.peer_address, &head.headers);
         let ip = client.as_ref().map_or_else(|_| conn.peer.ip(), |client| client.ip);
         let mut access = self.log.begin(&head, &request_id, ip);
         access.hold(self.metrics.in_flight());
@@ -135,7 +138,7 @@ impl Front {
             (_, Err(bad)) => self.refuse(&bad),
         };
         let Answered { mut response, outcome } = answered;
-        response.headers_mut().insert(access_log::REQUEST_ID, request_id);
+        response.headers_mut().insert(REQUEST_ID, request_id);
         self.metrics.answered(response.status());
         access.follow(response, outcome)
     }
@@ -346,7 +349,6 @@ impl Front {
         visitor: &Visitor,
         sender: &Sender<'_>,
     ) -> Result<Response<Injected<UpstreamBody>>, (Failure, Waiting)> {
-        let waiting = Waiting::of(&head);
         let user = visitor.user();
         let life = user.map(|user| route.gate.time_left(user));
         let tunnel = Terms::asked_for(&mut head, life, &sender.conn.open);
@@ -358,7 +360,7 @@ impl Front {
         if block.is_some() {
             inject::prepare_request(&mut head.headers);
         }
-        let identity: Vec<_> = user.into_iter().flat_map(|user| route.identity_of(user)).collect();
+        let identity = user.map_or_else(Vec::new, |user| route.identity_of(user));
         let forwarding = Forwarding {
             client: &sender.client,
             scheme: route.gate.public_url().scheme(),
@@ -376,7 +378,7 @@ impl Front {
         let upstream = &self.upstreams[target.upstream];
         match upstream.exchange(&head, body, &forwarding, exchange).await {
             Ok(response) => Ok(inject::inject(response, &head.method, block.as_deref())),
-            Err(failure) => Err((failure, waiting)),
+            Err(failure) => Err((failure, Waiting::of(&head))),
         }
     }
 

@@ -36,6 +36,7 @@ pub(crate) mod proxy;
 mod rate_limit;
 mod rehearsal;
 mod reload;
+mod request_id;
 mod seldom;
 mod settings;
 pub(crate) mod site;

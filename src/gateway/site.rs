@@ -158,6 +158,8 @@ pub(super) struct Inject {
 
 const AUTH_REQUEST_USER: HeaderName = HeaderName::from_static("x-auth-request-user");
 const AUTH_REQUEST_NAME: HeaderName = HeaderName::from_static("x-auth-request-preferred-username");
+/// As many headers as a route tells of a user at the most.
+const MOST_TOLD: usize = 13;
 const SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
 const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
 const ASSERTION: HeaderName = HeaderName::from_static("x-wechat-assertion");
@@ -191,23 +193,25 @@ impl Route {
     }
 
     /// The headers that tell who the user is, as this route wants to be told.
-    pub(super) fn identity_of(
-        &self,
-        user: &WechatUser,
-    ) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let named = move |name: HeaderName, of: HeaderName| {
-            let mut known = user.headers();
-            known.find(|(known, _)| *known == of).map(|(_, value)| (name, value))
-        };
-        let own = self.inject.headers.then(|| user.headers()).into_iter().flatten();
-        let familiar = self.inject.x_auth_request.then(|| {
-            let user = named(AUTH_REQUEST_USER, SUBJECT);
-            user.into_iter().chain(named(AUTH_REQUEST_NAME, NICKNAME))
-        });
-        let assertion = self.inject.assertion.as_ref().map(|(assertions, audience)| {
-            (ASSERTION, assertions.sign(&Claims::of(user, audience), self.gate.now()))
-        });
-        own.chain(familiar.into_iter().flatten()).chain(assertion)
+    pub(super) fn identity_of(&self, user: &WechatUser) -> Vec<(HeaderName, HeaderValue)> {
+        let mut told = Vec::with_capacity(MOST_TOLD);
+        let mut tell = |name, value| told.push((name, value));
+        if self.inject.headers {
+            user.headers().for_each(|(name, value)| tell(name, value));
+        }
+        if self.inject.x_auth_request {
+            user.headers().for_each(|(name, value)| {
+                if name == SUBJECT {
+                    tell(AUTH_REQUEST_USER, value);
+                } else if name == NICKNAME {
+                    tell(AUTH_REQUEST_NAME, value);
+                }
+            });
+        }
+        if let Some((assertions, audience)) = &self.inject.assertion {
+            tell(ASSERTION, assertions.sign(&Claims::of(user, audience), self.gate.now()));
+        }
+        told
     }
 }
 

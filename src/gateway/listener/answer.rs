@@ -19,6 +19,8 @@ use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use hyper::body::{Body, Incoming};
 use tokio::sync::mpsc;
 
+use crate::gateway::client_address::ClientAddress;
+
 /// Answers requests.
 pub(in crate::gateway) trait Answer: Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
@@ -41,11 +43,24 @@ pub(in crate::gateway) trait Answer: Send + Sync + 'static {
 pub(in crate::gateway) struct Conn {
     /// Who is at the other end.
     pub(in crate::gateway) peer: SocketAddr,
+    /// The same, as it is told to others.
+    pub(in crate::gateway) peer_address: ClientAddress,
     /// Which of our addresses it came to.
     pub(in crate::gateway) local: SocketAddr,
     pub(in crate::gateway) tls: bool,
     /// Held by whatever is in flight for the client, beyond its answer.
     pub(in crate::gateway) open: mpsc::Sender<()>,
+}
+
+impl Conn {
+    pub(in crate::gateway) fn new(
+        peer: SocketAddr,
+        local: SocketAddr,
+        tls: bool,
+        open: mpsc::Sender<()>,
+    ) -> Self {
+        Self { peer, peer_address: peer.ip().into(), local, tls, open }
+    }
 }
 
 /// A connection, and who answers its requests.

@@ -204,7 +204,7 @@ impl<A: Answer> Core<A> {
     fn welcome(&self, accepted: Accepted, place: Option<OwnedSemaphorePermit>) {
         let Accepted { wire, peer, local } = accepted;
         let tls = self.rules.tls.as_ref().map(|certificates| certificates.config());
-        let conn = Conn { peer, local, tls: tls.is_some(), open: self.open.clone() };
+        let conn = Conn::new(peer, local, tls.is_some(), self.open.clone());
         tracing::debug!(peer = %conn.peer, local = %conn.local, tls = conn.tls, "a client has connected");
         let seat = Seat::new(place, self.open.clone());
         let talk = Arc::new(Talk::new(self.answer.clone(), conn));

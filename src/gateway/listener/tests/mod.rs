@@ -187,7 +187,7 @@ fn alone() -> (DuplexStream, Alone) {
 fn nobody() -> (Conn, Seat) {
     let (open, _) = mpsc::channel(1);
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let conn = Conn { peer: addr, local: addr, tls: false, open: open.clone() };
+    let conn = Conn::new(addr, addr, false, open.clone());
     (conn, Seat::new(None, open))
 }
 

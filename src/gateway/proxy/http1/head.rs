@@ -98,17 +98,15 @@ fn read_one(unread: &mut BytesMut) -> Result<Option<Read>, BadHead> {
         let begins = part.as_ptr().addr() - start;
         begins..begins + part.len()
     };
-    let mut places = [const { (0..0, 0..0) }; MOST_HEADERS];
-    let count = response.headers.len();
-    for (at, line) in places.iter_mut().zip(response.headers.iter()) {
-        *at = (place(line.name.as_bytes()), place(line.value));
-    }
+    let lines = response.headers.iter();
+    let places: Vec<_> =
+        lines.map(|line| (place(line.name.as_bytes()), place(line.value))).collect();
     let head = unread.split_to(length).freeze();
-    let mut headers = HeaderMap::with_capacity(count);
+    let mut headers = HeaderMap::with_capacity(places.len());
     let mut connection = Persistence { is_1_0, says_close: false, says_keep_alive: false };
-    for (name, value) in &places[..count] {
-        let name = HeaderName::from_bytes(&head[name.clone()]).map_err(|_| BadHead::Header)?;
-        let value = value_of(&head, value.clone())?;
+    for (name, value) in places {
+        let name = HeaderName::from_bytes(&head[name]).map_err(|_| BadHead::Header)?;
+        let value = value_of(&head, value)?;
         if name == CONNECTION {
             connection.hear(value.as_bytes());
         }

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use super::{connection::Connection, ongoing::Ongoing};
 
-/// How many idle connections a core keeps.
-pub(in super::super) const MOST_IDLE: usize = 256;
+/// How many idle connections a core keeps: with fewer than it has requests in flight at times, it would open new ones all the
+/// time. They are let go of after a few seconds anyway.
+pub(in super::super) const MOST_IDLE: usize = 1024;
 /// Below Node's 5 s: a connection that the upstream closes in the moment of its use would fail a request.
 pub(in crate::gateway) const LONGEST_IDLE: Duration = Duration::from_secs(4);
 

@@ -33,10 +33,12 @@ pub(in super::super) fn write_head(
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use http::HeaderValue;
 
     use super::*;
-    use crate::gateway::client_address::TrustedProxies;
+    use crate::gateway::client_address::ClientAddress;
 
     #[test]
     fn a_head_is_a_line_for_the_target_and_one_for_each_header() {
@@ -45,8 +47,7 @@ mod tests {
             .header("cookie", "a=1; wxgate=x")
             .header("x-a", HeaderValue::from_bytes(b"\xff").unwrap());
         let head = request.body(()).unwrap().into_parts().0;
-        let client =
-            TrustedProxies::default().client([192, 0, 2, 7].into(), &head.headers).unwrap();
+        let client = ClientAddress::from(IpAddr::from([192, 0, 2, 7]));
         let openid = (HeaderName::from_static("x-wechat-openid"), HeaderValue::from_static("o1"));
         let forwarding = Forwarding {
             client: &client,

@@ -41,7 +41,7 @@ use super::{
     Exchange, Failure, Forwarding, Terms, Upstream, UpstreamBody, UpstreamSpec, check_target,
     rewrite,
 };
-use crate::gateway::client_address::TrustedProxies;
+use crate::gateway::client_address::ClientAddress;
 
 /// A body of any kind.
 type AnyBody = UnsyncBoxBody<Bytes, io::Error>;
@@ -234,7 +234,7 @@ async fn answer(
     if let Some((prefix, replacement)) = rules.rewrite {
         rewrite(&mut head, prefix, replacement);
     }
-    let client = TrustedProxies::default().client(peer.ip(), &head.headers).unwrap();
+    let client = ClientAddress::from(peer.ip());
     let own_host = upstream.url().host_header().filter(|_| rules.own_host);
     let forwarding = Forwarding {
         client: &client,
