@@ -15,6 +15,7 @@ mod paths;
 mod return_targets;
 mod store_records;
 mod tokens;
+mod upstream_answers;
 mod wechat_json;
 mod world;
 
@@ -30,6 +31,7 @@ pub use paths::paths;
 pub use return_targets::return_targets;
 pub use store_records::store_records;
 pub use tokens::tokens;
+pub use upstream_answers::upstream_answers;
 pub use wechat_json::wechat_json;
 
 #[cfg(test)]

@@ -70,6 +70,7 @@ targets![
     return_targets,
     store_records,
     tokens,
+    upstream_answers,
     wechat_json,
 ];
 

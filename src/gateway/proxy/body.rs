@@ -22,6 +22,8 @@ enum Source {
     Shared(SharedBody),
     File(FileBody),
     Own(Full<Bytes>),
+    /// Over before its end, which nobody was told yet.
+    Broken(Option<BodyError>),
 }
 
 impl From<AnswerBody> for UpstreamBody {
@@ -63,11 +65,19 @@ impl Body for UpstreamBody {
             Source::Shared(body) => body.poll_frame(context),
             Source::File(body) => body.poll_frame(context),
             Source::Own(body) => Pin::new(body).poll_frame(context).map_err(|never| match never {}),
+            Source::Broken(error) => return Poll::Ready(error.take().map(Err)),
         };
-        if let Poll::Ready(Some(Err(error))) = &polled {
-            tracing::warn!(%error, "an answer is cut off");
+        match polled {
+            Poll::Ready(Some(Err(error))) => {
+                tracing::warn!(%error, "an answer is cut off");
+                // In the next turn: a server forgets what it has not written yet when it hears of this, and the head of the
+                // answer may be a part of that. A browser that gets nothing at all may ask again by itself.
+                self.0 = Source::Broken(Some(error));
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            other => other,
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -76,6 +86,7 @@ impl Body for UpstreamBody {
             Source::Shared(body) => body.body.is_end_stream(),
             Source::File(body) => body.is_end_stream(),
             Source::Own(body) => body.is_end_stream(),
+            Source::Broken(error) => error.is_none(),
         }
     }
 
@@ -85,6 +96,7 @@ impl Body for UpstreamBody {
             Source::Shared(body) => body.body.size_hint(),
             Source::File(body) => body.size_hint(),
             Source::Own(body) => body.size_hint(),
+            Source::Broken(_) => SizeHint::default(),
         }
     }
 }

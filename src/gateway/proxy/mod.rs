@@ -25,6 +25,8 @@ pub(super) use body::UpstreamBody;
 pub(crate) use cookies::tell_theirs;
 pub(super) use failure::Failure;
 pub(super) use http1::LONGEST_IDLE;
+#[cfg(any(test, fuzzing))]
+pub(crate) use http1::read_apart;
 pub(crate) use request::Forwarding;
 #[cfg(any(test, fuzzing))]
 pub(crate) use request::{Length, tell};

@@ -3,6 +3,8 @@
 //!
 //! [`Ongoing`] is one request and its answer on a [`Connection`]; [`Pool`] keeps connections for the next ones.
 
+#[cfg(any(test, fuzzing))]
+mod apart;
 mod body;
 mod chunks;
 mod connection;
@@ -13,6 +15,8 @@ mod pool;
 mod request_head;
 mod sending;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use apart::read_apart;
 pub(super) use body::AnswerBody;
 pub(super) use connection::Connection;
 pub(super) use head::Head;

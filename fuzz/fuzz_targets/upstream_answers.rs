@@ -1,0 +1,5 @@
+//! Fuzzes `wxgate::fuzzing::upstream_answers`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| wxgate::fuzzing::upstream_answers(data));
