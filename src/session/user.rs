@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -171,15 +173,14 @@ pub enum TokenChange {
 /// What is known of a user at one moment. Replaced whole, never changed.
 #[derive(Debug)]
 pub struct UserRecord {
-    by_account: Named,
-    unionid: Option<(UnionId, Named)>,
+    unionid: Option<UnionId>,
     /// Whether the user was known before the unionid was.
     was_without_unionid: bool,
     profile: Option<(Profile, Timestamp)>,
     tokens: Option<Tokens>,
     phone: Option<Box<str>>,
     session_key: Option<SessionKey>,
-    headers: Box<[(HeaderName, HeaderValue)]>,
+    told: Told,
 }
 
 /// What the subject of a user is.
@@ -192,29 +193,12 @@ pub enum Subject {
     Unionid,
 }
 
-/// A subject, and the same ready to be sent.
-#[derive(Clone, Debug)]
-struct Named {
-    text: Box<str>,
-    header: HeaderValue,
-}
-
-impl Named {
-    fn new(text: &str) -> Self {
-        let header = HeaderValue::from_str(text).expect("identifiers are fit for a header");
-        Self { text: text.into(), header }
-    }
-}
-
 impl UserRecord {
     /// A record with what was known and what was learnt.
     pub fn new(key: &UserKey, old: Option<&Self>, change: UserChange) -> Self {
         let known = old.and_then(|old| old.unionid.clone());
-        let told = change.unionid.map(|unionid| {
-            let named = Named::new(unionid.as_str());
-            (unionid, named)
-        });
-        if let (Some((known, _)), Some((told, _))) = (&known, &told)
+        let told = change.unionid;
+        if let (Some(known), Some(told)) = (&known, &told)
             && known != told
         {
             tracing::warn!(
@@ -241,24 +225,13 @@ impl UserRecord {
         };
         let shown = profile.as_ref().map(|(profile, _)| profile);
         let phone = change.phone.or_else(|| old?.phone.clone());
-        let headers =
-            headers(key, unionid.as_ref().map(|(unionid, _)| unionid), shown, phone.as_deref());
-        let by_account = Named::new(&key.to_string());
+        let told = Told::new(key, unionid.as_ref(), shown, phone.as_deref());
         let session_key = match change.session_key {
             KeyChange::Keep => old.and_then(|old| old.session_key.clone()),
             KeyChange::Replace(key) => Some(key),
             KeyChange::Forget => None,
         };
-        Self {
-            by_account,
-            unionid,
-            was_without_unionid,
-            profile,
-            tokens,
-            phone,
-            session_key,
-            headers,
-        }
+        Self { unionid, was_without_unionid, profile, tokens, phone, session_key, told }
     }
 
     /// Says that the user was known before the unionid was, as a store has noted it.
@@ -269,12 +242,15 @@ impl UserRecord {
 
     /// Who the user is.
     pub fn subject(&self, subject: Subject) -> &str {
-        &self.named(subject).text
+        match (subject, &self.unionid) {
+            (Subject::Unionid, Some(unionid)) => unionid.as_str(),
+            _ => self.told.subject(),
+        }
     }
 
     /// Who the user was before the unionid appeared, where the subject is the unionid.
     pub fn former_subject(&self, subject: Subject) -> Option<&str> {
-        self.former(subject).map(|named| &*named.text)
+        self.has_changed(subject).then(|| self.told.subject())
     }
 
     /// Whether the user was known before the unionid was.
@@ -282,21 +258,14 @@ impl UserRecord {
         self.was_without_unionid
     }
 
-    fn named(&self, subject: Subject) -> &Named {
-        match (subject, &self.unionid) {
-            (Subject::Unionid, Some((_, named))) => named,
-            _ => &self.by_account,
-        }
-    }
-
-    fn former(&self, subject: Subject) -> Option<&Named> {
-        let has_changed = self.was_without_unionid && subject == Subject::Unionid;
-        has_changed.then_some(&self.by_account)
+    /// Whether the user was somebody else before the unionid appeared.
+    fn has_changed(&self, subject: Subject) -> bool {
+        self.was_without_unionid && subject == Subject::Unionid
     }
 
     /// The user across accounts, where WeChat told it. The first that was told stays.
     pub fn unionid(&self) -> Option<&UnionId> {
-        self.unionid.as_ref().map(|(unionid, _)| unionid)
+        self.unionid.as_ref()
     }
 
     /// What a mini-program's user data is checked with. It stays on the server.
@@ -326,36 +295,105 @@ impl UserRecord {
 
     /// The identity headers of this user, ready to be sent: all but the session's scope.
     pub fn headers(&self, subject: Subject) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let named = self.named(subject).header.clone();
-        let former = self.former(subject).map(|named| (FORMER_SUBJECT, named.header.clone()));
-        let subject = [(SUBJECT, named.clone()), (FORWARDED_USER, named)];
-        subject.into_iter().chain(former).chain(self.headers.iter().cloned())
+        let told = &self.told;
+        let named = match (subject, &self.unionid) {
+            (Subject::Unionid, Some(_)) => Part::Unionid,
+            _ => Part::Subject,
+        };
+        let named = told.header(named);
+        let former = self.has_changed(subject).then(|| told.header(Part::Subject)).flatten();
+        let profile = self.profile.as_ref().map(|(profile, _)| profile);
+        [
+            (SUBJECT, named.clone()),
+            (FORWARDED_USER, named),
+            (FORMER_SUBJECT, former),
+            (APPID, told.header(Part::Appid)),
+            (OPENID, told.header(Part::Openid)),
+            (UNIONID, self.unionid.as_ref().and_then(|_| told.header(Part::Unionid))),
+            (NICKNAME, profile.and_then(|_| told.header(Part::Nickname))),
+            (
+                AVATAR,
+                profile.and_then(|it| it.avatar.as_ref()).and_then(|_| told.header(Part::Avatar)),
+            ),
+            (PHONE, self.phone.as_ref().and_then(|_| told.header(Part::Phone))),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
     }
 }
 
-fn headers(
-    key: &UserKey,
-    unionid: Option<&UnionId>,
-    profile: Option<&Profile>,
-    phone: Option<&str>,
-) -> Box<[(HeaderName, HeaderValue)]> {
-    let nickname = profile.map(|p| utf8_percent_encode(&p.nickname, COMPONENT).to_string());
-    let avatar = profile.and_then(|p| p.avatar.as_deref());
-    let avatar = avatar.map(|url| utf8_percent_encode(url, URL).to_string());
-    [
-        (APPID, Some(key.appid.as_str())),
-        (OPENID, Some(key.openid.as_str())),
-        (UNIONID, unionid.map(UnionId::as_str)),
-        (NICKNAME, nickname.as_deref()),
-        (AVATAR, avatar.as_deref()),
-        (PHONE, phone),
-    ]
-    .into_iter()
-    .filter_map(|(name, value)| {
-        // Identifiers were checked and text is encoded, so every value is fit for a header.
-        Some((name, HeaderValue::from_str(value?).ok()?))
-    })
-    .collect()
+/// What an upstream is told of a user, in one piece of memory of which each header is a part: there is one for every user
+/// who is signed in, and pieces of their own would take several times as much.
+#[derive(Debug)]
+struct Told {
+    /// `appid:openid`, and behind it what is known of the rest, encoded for headers.
+    text: Bytes,
+    /// Where the parts end from the openid on.
+    ends: [u32; 5],
+}
+
+/// A part of it.
+#[derive(Clone, Copy)]
+enum Part {
+    Subject,
+    Appid,
+    Openid,
+    Unionid,
+    Nickname,
+    Avatar,
+    Phone,
+}
+
+impl Told {
+    fn new(
+        key: &UserKey,
+        unionid: Option<&UnionId>,
+        profile: Option<&Profile>,
+        phone: Option<&str>,
+    ) -> Self {
+        let mut text = key.to_string();
+        let mut ends = [end(&text); 5];
+        text.push_str(unionid.map_or("", UnionId::as_str));
+        ends[1] = end(&text);
+        text.extend(
+            profile.map(|it| utf8_percent_encode(&it.nickname, COMPONENT)).into_iter().flatten(),
+        );
+        ends[2] = end(&text);
+        let avatar = profile.and_then(|it| it.avatar.as_deref());
+        text.extend(avatar.map(|url| utf8_percent_encode(url, URL)).into_iter().flatten());
+        ends[3] = end(&text);
+        text.push_str(phone.unwrap_or_default());
+        ends[4] = end(&text);
+        // Not a byte more than it takes.
+        Self { text: Bytes::from(text.into_boxed_str().into_boxed_bytes()), ends }
+    }
+
+    fn subject(&self) -> &str {
+        std::str::from_utf8(&self.text[self.range(Part::Subject)]).expect("identifiers are ASCII")
+    }
+
+    /// None where it is not fit for a header. Identifiers were checked and text is encoded, so that only a phone number may
+    /// not be.
+    fn header(&self, part: Part) -> Option<HeaderValue> {
+        HeaderValue::from_maybe_shared(self.text.slice(self.range(part))).ok()
+    }
+
+    fn range(&self, part: Part) -> Range<usize> {
+        let [openid, unionid, nickname, avatar, phone] = self.ends.map(|end| end as usize);
+        match part {
+            Part::Subject => 0..openid,
+            Part::Appid => 0..AppId::LENGTH,
+            Part::Openid => AppId::LENGTH + 1..openid,
+            Part::Unionid => openid..unionid,
+            Part::Nickname => unionid..nickname,
+            Part::Avatar => nickname..avatar,
+            Part::Phone => avatar..phone,
+        }
+    }
+}
+
+fn end(text: &str) -> u32 {
+    u32::try_from(text.len()).expect("nobody has a name of gigabytes")
 }
 
 /// The place of one user of one account. Lives at least as long as the longest session that may use it.

@@ -45,7 +45,7 @@ identifier! {
     /// The id of a WeChat account: `wx` and 16 hexadecimal digits. That of a WeCom corp (its corpid) may begin with `ww`.
     AppId, "appid (wx and 16 hexadecimal digits)",
     |text| {
-        text.len() == 18
+        text.len() == AppId::LENGTH
             && (text.starts_with("wx") || text.starts_with("ww"))
             && text[2..].bytes().all(|b| b.is_ascii_hexdigit())
     }
@@ -71,6 +71,9 @@ fn is_user_id(text: &str, marks: &[u8]) -> bool {
 }
 
 impl AppId {
+    /// How many characters each has.
+    pub(crate) const LENGTH: usize = 18;
+
     /// Whether only a WeCom corp can have it.
     pub fn is_corpid(&self) -> bool {
         self.0.starts_with("ww")
