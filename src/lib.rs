@@ -40,6 +40,9 @@
 //! | `demo` | | a login site, the gateway in front of it, and the simulator behind it |
 //! | `full` | | everything; the `wxgate` command is built with it |
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 pub mod clock;
 #[cfg(feature = "demo")]
 pub mod demo;

@@ -24,7 +24,7 @@ need() {
 
 step 'what the tests need'
 need cc gcc curl curl chromium chromium chromedriver chromium-driver python3 python3 \
-    nginx nginx caddy caddy haproxy haproxy redis-server redis-server
+    valgrind valgrind nginx nginx caddy caddy haproxy haproxy redis-server redis-server
 # Chinese text and emoji have to show in the browser tests.
 fc-list 2>/dev/null | grep -q NotoSansCJK || need no-such-command fonts-noto-cjk
 tests/clients/setup.sh
@@ -33,10 +33,10 @@ step 'format'
 cargo fmt --check
 
 step 'lints, with every feature'
-cargo clippy --quiet --features full --all-targets -- -D warnings
+cargo clippy --quiet --features full,bench --all-targets -- -D warnings
 
 step 'each feature alone'
-for feature in '' memory redis axum tower-sessions conformance embedded messages doors gateway simulator demo; do
+for feature in '' memory redis axum tower-sessions conformance embedded messages doors gateway simulator demo bench; do
     echo "feature: ${feature:-none}"
     cargo clippy --quiet --no-default-features --features "$feature" --lib -- -D warnings
 done
@@ -49,6 +49,9 @@ RUSTDOCFLAGS='-D warnings' cargo doc --quiet --features full --no-deps
 
 step 'the commands of the READMEs'
 tests/readme.sh
+
+step 'instructions of a request'
+benches/instructions/run.sh
 
 step 'tests'
 cargo test --features full

@@ -113,6 +113,8 @@ mod vouch;
 mod wecom;
 mod words;
 
+#[cfg(feature = "bench")]
+pub(crate) use attempt::{Attempt, Start};
 pub use body::LoginBody;
 pub use client_addr::ClientAddr;
 pub use door::Door;
@@ -127,6 +129,8 @@ pub use pattern::{InvalidPattern, PathPattern};
 pub use plain::PlainPages;
 pub use policy::{Demand, Login, Outside, Policy};
 pub use respond::Look;
+#[cfg(any(feature = "bench", feature = "doors"))]
+pub(crate) use return_to::ReturnTo;
 pub use service::WechatLogin;
 #[cfg(feature = "doors")]
 pub(crate) use {
@@ -137,7 +141,6 @@ pub(crate) use {
     pages::{DoorPage, Page, Tongue},
     request::{full_uri, parameter, parameters},
     respond::Reply,
-    return_to::ReturnTo,
     sign_in::{Proof, carry_over, sign_in},
     vouch::Voucher,
 };

@@ -6,9 +6,9 @@ use std::{
 };
 
 /// The rooms, each of which may use those before it. The simulator stands alone.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "clock", "secret", "origin", "trust", "wechat", "session", "keeper", "login", "doors",
-    "gateway", "demo", "fuzzing",
+    "gateway", "demo", "fuzzing", "bench",
 ];
 
 /// Where the project lies.
@@ -105,7 +105,7 @@ fn imports_run_one_way() {
 
 #[test]
 fn every_source_says_in_its_first_line_what_it_is_for() {
-    for folder in ["src", "tests", "examples", "fuzz/fuzz_targets"] {
+    for folder in ["src", "tests", "examples", "benches", "fuzz/fuzz_targets"] {
         for file in sources(&root().join(folder)) {
             let text = fs::read_to_string(&file).unwrap();
             let first = text.lines().next().unwrap();
