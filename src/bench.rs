@@ -52,27 +52,39 @@ fn pair(set_cookie: &HeaderValue) -> HeaderValue {
     HeaderValue::from_str(pair).expect("a part of a header's value is one")
 }
 
-/// Takes out of a request what an upstream must not see, and says who has sent it.
+/// Writes the head of a request as an upstream gets it: without what it must not see, and with who has sent it.
 #[cfg(feature = "gateway")]
 pub fn strip_and_identify(
-    head: &mut http::request::Parts,
+    text: &mut Vec<u8>,
+    head: &http::request::Parts,
     request_id: &HeaderValue,
     user: &crate::login::WechatUser,
 ) {
-    use crate::gateway::{
-        client_address::TrustedProxies,
-        proxy::{Forwarding, identify, prepare_request},
+    use http::HeaderName;
+
+    use crate::{
+        gateway::{
+            client_address::ClientAddress,
+            proxy::{Forwarding, Identity, Length, write_head},
+        },
+        login::WechatUser,
     };
 
-    let client = TrustedProxies::default().client([192, 0, 2, 7].into(), &head.headers);
+    #[derive(Debug)]
+    struct Somebody<'a>(&'a WechatUser);
+    impl Identity for Somebody<'_> {
+        fn tell(&self, line: &mut dyn FnMut(&HeaderName, &[u8])) {
+            self.0.lines().for_each(|(name, value)| line(&name, value));
+        }
+    }
+
     let forwarding = Forwarding {
-        client: &client.expect("a stranger's list is not read"),
+        client: &ClientAddress::from(std::net::IpAddr::from([192, 0, 2, 7])),
         scheme: "https",
         underscores: false,
-        rewrite: None,
         host: None,
         request_id,
+        identity: &Somebody(user),
     };
-    prepare_request(head, &forwarding);
-    identify(&mut head.headers, user.headers());
+    write_head(text, head, Length::NoBody, &forwarding);
 }

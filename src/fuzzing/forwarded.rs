@@ -91,7 +91,7 @@ fn upstreams_hear_ours(headers: HeaderMap, client: &ClientAddress) {
         underscores: true,
         host: None,
         request_id: &HeaderValue::from_static("id-of-ours"),
-        identity: &[],
+        identity: &(),
     };
     let mut told = HeaderMap::new();
     tell(&head, Length::NoBody, &forwarding, &mut told);

@@ -51,7 +51,7 @@ pub fn header_stripping(data: &[u8]) {
         underscores,
         host: None,
         request_id: &HeaderValue::from_static("id-of-ours"),
-        identity: &[],
+        identity: &(),
     };
     let told = |forwarding: &Forwarding<'_>, length: Length| {
         let mut got = HeaderMap::new();

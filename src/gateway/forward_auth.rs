@@ -12,7 +12,7 @@ use http::{
 use http_body_util::{Empty, Full};
 
 use super::{
-    proxy,
+    proxy::{self, Identity, Lines},
     site::{Found, Route, Site, Sites},
 };
 use crate::login::{
@@ -189,11 +189,8 @@ fn allow(route: &Route, visitor: &Visitor, original: &Parts) -> Response<Full<By
     // An empty line takes the place of the browser's; without any, some front proxies would leave that.
     let left = cookies.remove(header::COOKIE).unwrap_or(HeaderValue::from_static(""));
     answer.headers_mut().insert(header::COOKIE, left);
-    if let Some(user) = visitor.user() {
-        for (name, value) in route.identity_of(user) {
-            answer.headers_mut().append(name, value);
-        }
-    }
+    let headers = answer.headers_mut();
+    route.introduce(visitor.user()).tell(&mut |name, value| headers.line(name, value));
     answer
 }
 

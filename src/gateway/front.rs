@@ -360,7 +360,7 @@ impl Front {
         if block.is_some() {
             inject::prepare_request(&mut head.headers);
         }
-        let identity = user.map_or_else(Vec::new, |user| route.identity_of(user));
+        let identity = route.introduce(user);
         let forwarding = Forwarding {
             client: &sender.client,
             scheme: route.gate.public_url().scheme(),

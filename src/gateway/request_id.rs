@@ -36,9 +36,10 @@ impl RequestIds {
     fn new_id(&self) -> Uuid {
         let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if spare.len() < OF_AN_ID {
-            spare.resize(AT_ONCE, 0);
-            getrandom::fill(&mut spare)
+            let mut fresh = vec![0; AT_ONCE];
+            getrandom::fill(&mut fresh)
                 .expect("a system that gives no random numbers cannot sign anybody in");
+            *spare = fresh;
         }
         let mut bytes = uuid::Bytes::default();
         let left = spare.len() - OF_AN_ID;

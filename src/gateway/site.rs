@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method, request::Parts};
 use super::{
     inject::{Assertions, Claims},
     metrics::RouteMetrics,
+    proxy::Identity,
 };
 use crate::{
     doors::facade::Facade,
@@ -158,8 +159,6 @@ pub(super) struct Inject {
 
 const AUTH_REQUEST_USER: HeaderName = HeaderName::from_static("x-auth-request-user");
 const AUTH_REQUEST_NAME: HeaderName = HeaderName::from_static("x-auth-request-preferred-username");
-/// As many headers as a route tells of a user at the most.
-const MOST_TOLD: usize = 13;
 const SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
 const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
 const ASSERTION: HeaderName = HeaderName::from_static("x-wechat-assertion");
@@ -192,26 +191,42 @@ impl Route {
         &self.demand
     }
 
-    /// The headers that tell who the user is, as this route wants to be told.
-    pub(super) fn identity_of(&self, user: &WechatUser) -> Vec<(HeaderName, HeaderValue)> {
-        let mut told = Vec::with_capacity(MOST_TOLD);
-        let mut tell = |name, value| told.push((name, value));
+    /// Who has sent a request, as this route wants to be told.
+    pub(super) fn introduce<'a>(&'a self, user: Option<&'a WechatUser>) -> Introduction<'a> {
+        let assertion = self.inject.assertion.as_ref().zip(user).map(|(assertion, user)| {
+            let (assertions, audience) = assertion;
+            assertions.sign(&Claims::of(user, audience), self.gate.now())
+        });
+        Introduction { inject: &self.inject, user, assertion }
+    }
+}
+
+/// The headers that tell who has sent a request.
+#[derive(Debug)]
+pub(super) struct Introduction<'a> {
+    inject: &'a Inject,
+    user: Option<&'a WechatUser>,
+    assertion: Option<HeaderValue>,
+}
+
+impl Identity for Introduction<'_> {
+    fn tell(&self, line: &mut dyn FnMut(&HeaderName, &[u8])) {
+        let Some(user) = self.user else { return };
         if self.inject.headers {
-            user.headers().for_each(|(name, value)| tell(name, value));
+            user.lines().for_each(|(name, value)| line(&name, value));
         }
         if self.inject.x_auth_request {
-            user.headers().for_each(|(name, value)| {
+            user.lines().for_each(|(name, value)| {
                 if name == SUBJECT {
-                    tell(AUTH_REQUEST_USER, value);
+                    line(&AUTH_REQUEST_USER, value);
                 } else if name == NICKNAME {
-                    tell(AUTH_REQUEST_NAME, value);
+                    line(&AUTH_REQUEST_NAME, value);
                 }
             });
         }
-        if let Some((assertions, audience)) = &self.inject.assertion {
-            tell(ASSERTION, assertions.sign(&Claims::of(user, audience), self.gate.now()));
+        if let Some(assertion) = &self.assertion {
+            line(&ASSERTION, assertion.as_bytes());
         }
-        told
     }
 }
 

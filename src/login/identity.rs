@@ -89,6 +89,13 @@ impl WechatUser {
         self.record.headers(self.subject).chain([(SCOPE, scope)])
     }
 
+    /// The same, for whoever writes them over a connection.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (HeaderName, &[u8])> {
+        let scope = self.scope().as_str().as_bytes();
+        self.record.lines(self.subject).chain([(SCOPE, scope)])
+    }
+
     /// What a page of the app may be told.
     #[cfg(feature = "doors")]
     pub(crate) fn told(&self) -> impl serde::Serialize {

@@ -295,30 +295,40 @@ impl UserRecord {
 
     /// The identity headers of this user, ready to be sent: all but the session's scope.
     pub fn headers(&self, subject: Subject) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let told = &self.told;
+        self.parts(subject).map(|(name, part)| {
+            let value = HeaderValue::from_maybe_shared(self.told.text.slice(self.told.range(part)));
+            (name, value.expect("what is told is fit for a header"))
+        })
+    }
+
+    /// The same, for whoever writes them over a connection.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn lines(&self, subject: Subject) -> impl Iterator<Item = (HeaderName, &[u8])> {
+        self.parts(subject).map(|(name, part)| (name, &self.told.text[self.told.range(part)]))
+    }
+
+    /// Which parts of what is told make which headers.
+    fn parts(&self, subject: Subject) -> impl Iterator<Item = (HeaderName, Part)> {
         let named = match (subject, &self.unionid) {
             (Subject::Unionid, Some(_)) => Part::Unionid,
             _ => Part::Subject,
         };
-        let named = told.header(named);
-        let former = self.has_changed(subject).then(|| told.header(Part::Subject)).flatten();
         let profile = self.profile.as_ref().map(|(profile, _)| profile);
+        let has_avatar = profile.is_some_and(|profile| profile.avatar.is_some());
+        let has_phone = !self.told.range(Part::Phone).is_empty();
         [
-            (SUBJECT, named.clone()),
-            (FORWARDED_USER, named),
-            (FORMER_SUBJECT, former),
-            (APPID, told.header(Part::Appid)),
-            (OPENID, told.header(Part::Openid)),
-            (UNIONID, self.unionid.as_ref().and_then(|_| told.header(Part::Unionid))),
-            (NICKNAME, profile.and_then(|_| told.header(Part::Nickname))),
-            (
-                AVATAR,
-                profile.and_then(|it| it.avatar.as_ref()).and_then(|_| told.header(Part::Avatar)),
-            ),
-            (PHONE, self.phone.as_ref().and_then(|_| told.header(Part::Phone))),
+            (SUBJECT, named, true),
+            (FORWARDED_USER, named, true),
+            (FORMER_SUBJECT, Part::Subject, self.has_changed(subject)),
+            (APPID, Part::Appid, true),
+            (OPENID, Part::Openid, true),
+            (UNIONID, Part::Unionid, self.unionid.is_some()),
+            (NICKNAME, Part::Nickname, profile.is_some()),
+            (AVATAR, Part::Avatar, has_avatar),
+            (PHONE, Part::Phone, has_phone),
         ]
         .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
+        .filter_map(|(name, part, is_known)| is_known.then_some((name, part)))
     }
 }
 
@@ -362,7 +372,8 @@ impl Told {
         let avatar = profile.and_then(|it| it.avatar.as_deref());
         text.extend(avatar.map(|url| utf8_percent_encode(url, URL)).into_iter().flatten());
         ends[3] = end(&text);
-        text.push_str(phone.unwrap_or_default());
+        // Identifiers were checked and text is encoded; of this nobody has said what may be in it.
+        text.push_str(phone.filter(|it| HeaderValue::from_str(it).is_ok()).unwrap_or_default());
         ends[4] = end(&text);
         // Not a byte more than it takes.
         Self { text: Bytes::from(text.into_boxed_str().into_boxed_bytes()), ends }
@@ -370,12 +381,6 @@ impl Told {
 
     fn subject(&self) -> &str {
         std::str::from_utf8(&self.text[self.range(Part::Subject)]).expect("identifiers are ASCII")
-    }
-
-    /// None where it is not fit for a header. Identifiers were checked and text is encoded, so that only a phone number may
-    /// not be.
-    fn header(&self, part: Part) -> Option<HeaderValue> {
-        HeaderValue::from_maybe_shared(self.text.slice(self.range(part))).ok()
     }
 
     fn range(&self, part: Part) -> Range<usize> {

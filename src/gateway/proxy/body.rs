@@ -69,7 +69,11 @@ impl Body for UpstreamBody {
         };
         match polled {
             Poll::Ready(Some(Err(error))) => {
-                tracing::warn!(%error, "an answer is cut off");
+                if error.is_the_client_s() {
+                    tracing::debug!(%error, "an answer is cut off");
+                } else {
+                    tracing::warn!(%error, "an answer is cut off");
+                }
                 // In the next turn: a server forgets what it has not written yet when it hears of this, and the head of the
                 // answer may be a part of that. A browser that gets nothing at all may ask again by itself.
                 self.0 = Source::Broken(Some(error));

@@ -76,12 +76,19 @@ impl Failure {
 pub(in crate::gateway) enum BodyError {
     #[error("the upstream broke off its answer: {}", with_causes(.0))]
     Upstream(hyper::Error),
-    #[error("the upstream broke off its answer: {0}")]
+    #[error("the exchange broke off within the answer: {0}")]
     Plain(BodyTrouble),
     #[error("the upstream's answer has no end")]
     Unfinished,
     #[error("a file cannot be read to its end: {0}")]
     File(String),
+}
+
+impl BodyError {
+    /// Whether it is the client's doing, so that nobody has to be woken up for it.
+    pub(super) fn is_the_client_s(&self) -> bool {
+        matches!(self, Self::Plain(BodyTrouble::Abandoned))
+    }
 }
 
 /// An error with what has led to it: hyper's own texts leave that to whoever prints them.

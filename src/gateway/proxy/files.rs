@@ -27,6 +27,7 @@ use tower_http::services::fs::{
 use super::{
     body::UpstreamBody,
     failure::{BodyError, Failure},
+    hop_by_hop::cut_hop_by_hop,
     jail::Jail,
     rewrite::PublicPath,
     upstream::Exchange,
@@ -113,7 +114,7 @@ impl Files {
         let mut found = self.serve(head, &head.uri).await?;
         if found.is_none()
             && let Some(fallback) = &self.fallback
-            && is_navigation(&head.method, &head.headers)
+            && is_navigation(&head.method, &without_hop_by_hop(&head.headers))
         {
             found = self.serve(head, fallback).await?;
         }
@@ -268,4 +269,11 @@ impl FileBody {
     pub(super) fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
     }
+}
+
+/// An offer to speak something else than HTTP/1.1 does not make a script of a person.
+fn without_hop_by_hop(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    cut_hop_by_hop(&mut headers);
+    headers
 }

@@ -4,6 +4,7 @@ mod body;
 mod cookies;
 mod failure;
 mod files;
+mod hop_by_hop;
 mod http1;
 mod jail;
 mod patience;
@@ -27,9 +28,13 @@ pub(super) use failure::Failure;
 pub(super) use http1::LONGEST_IDLE;
 #[cfg(any(test, fuzzing))]
 pub(crate) use http1::read_apart;
-pub(crate) use request::Forwarding;
+#[cfg(feature = "bench")]
+pub(crate) use http1::write_head;
+#[cfg(any(test, fuzzing, feature = "bench"))]
+pub(crate) use request::Length;
 #[cfg(any(test, fuzzing))]
-pub(crate) use request::{Length, tell};
+pub(crate) use request::tell;
+pub(crate) use request::{Forwarding, Identity, Lines};
 pub(crate) use rewrite::rewrite;
 pub(crate) use target::check_target;
 pub(super) use tunnel::Terms;

@@ -1,4 +1,4 @@
-//! Upstreams that speak HTTP/1.1 over TCP or a unix socket.
+//! Requests over HTTP/1.1: on connections that are kept for the next one, or on one of its own for a WebSocket.
 
 use std::{future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
@@ -66,8 +66,9 @@ impl Plain {
 
     /// A connection, and whether it was an idle one.
     async fn connection(&self, limit: Duration) -> Result<(Box<Connection>, bool), Failure> {
-        let idle = poll_fn(|context| Poll::Ready(self.pool.take(context))).await;
-        match idle {
+        // Unconstrained: one that has nothing to say must not be taken for open only because this task has had its turn.
+        let taking = poll_fn(|context| Poll::Ready(self.pool.take(context)));
+        match tokio::task::unconstrained(taking).await {
             Some(connection) => Ok((connection, true)),
             None => Ok((Box::new(Connection::new(self.peer.connect(limit).await?)), false)),
         }

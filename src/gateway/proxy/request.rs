@@ -1,20 +1,22 @@
 //! What an upstream is told of a request: which headers go on, and what is said in them.
 
+use std::fmt;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-        TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
     request::Parts,
 };
 use http_body::Body;
 
-use super::cookies;
+use super::{
+    cookies,
+    hop_by_hop::{is_of_one_connection, named_by_connection, tokens},
+};
 use crate::gateway::client_address::ClientAddress;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -33,7 +35,13 @@ pub(crate) struct Forwarding<'a> {
     pub(crate) host: Option<&'a HeaderValue>,
     pub(crate) request_id: &'a HeaderValue,
     /// Who has sent it. Nothing that a client says can touch this.
-    pub(crate) identity: &'a [(HeaderName, HeaderValue)],
+    pub(crate) identity: &'a dyn Identity,
+}
+
+/// Who has sent a request.
+pub(crate) trait Identity: fmt::Debug + Sync {
+    /// Says it, header by header, in values that are fit for one.
+    fn tell(&self, line: &mut dyn FnMut(&HeaderName, &[u8]));
 }
 
 /// How long the body of a request is, which is for us to say and not for the client.
@@ -92,8 +100,11 @@ pub(crate) fn tell(
     if let Some(host) = forwarding.host.or(host) {
         lines.known(&HOST, host);
     }
-    tell_what_was_said(headers, forwarding, lines);
-    cookies::tell_theirs(headers, lines);
+    let named = named_by_connection(headers);
+    tell_what_was_said(headers, &named, forwarding, lines);
+    if !named.iter().any(|named| COOKIE == **named) {
+        cookies::tell_theirs(headers, lines);
+    }
     if is_websocket(head) {
         lines.line(&CONNECTION, b"upgrade");
         lines.line(&UPGRADE, b"websocket");
@@ -114,17 +125,23 @@ pub(crate) fn tell(
         lines.known(&FORWARDED_HOST, host);
     }
     lines.known(&REQUEST_ID, forwarding.request_id);
-    for (name, value) in forwarding.identity {
-        lines.known(name, value);
-    }
+    forwarding.identity.tell(&mut |name, value| lines.line(name, value));
 }
 
 /// What the client has said and may go on, but for its cookies.
-fn tell_what_was_said(headers: &HeaderMap, forwarding: &Forwarding<'_>, lines: &mut impl Lines) {
-    let named = named_by_connection(headers);
+fn tell_what_was_said(
+    headers: &HeaderMap,
+    named: &[String],
+    forwarding: &Forwarding<'_>,
+    lines: &mut impl Lines,
+) {
     // All that we know of is left out in every spelling, whoever is signed in. This is for the rest.
-    let ours = || forwarding.identity.iter().filter(|(name, _)| !is_lie(name));
-    let has_ours = ours().next().is_some();
+    let mut ours = Vec::new();
+    forwarding.identity.tell(&mut |name, _| {
+        if !is_lie(name) {
+            ours.push(name.clone());
+        }
+    });
     for (name, value) in headers {
         // The client has been told to go on already, by reading its body, so nobody has to `Expect` it. Without `Trailer`
         // trailers stay here: some apps take them for headers, and nobody would have looked at them.
@@ -135,8 +152,8 @@ fn tell_what_was_said(headers: &HeaderMap, forwarding: &Forwarding<'_>, lines: &
             // Apps behind CGI, WSGI and PHP read an underscore as if it were a hyphen.
             || (!forwarding.underscores && text.contains('_'))
             || is_lie(name)
-            || named.iter().any(|named| text.eq_ignore_ascii_case(named))
-            || (has_ours && ours().any(|(ours, _)| reads_as(text, ours.as_str())))
+            || named.iter().any(|named| named == text)
+            || ours.iter().any(|ours| reads_as(text, ours.as_str()))
         {
             continue;
         }
@@ -158,46 +175,6 @@ pub(crate) fn is_websocket(head: &Parts) -> bool {
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
     tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"))
-}
-
-/// Whether a header concerns one connection only.
-fn is_of_one_connection(name: &HeaderName) -> bool {
-    match *name {
-        CONNECTION | PROXY_AUTHENTICATE | PROXY_AUTHORIZATION | TE | TRANSFER_ENCODING
-        | UPGRADE => true,
-        _ => *name == KEEP_ALIVE || *name == PROXY_CONNECTION,
-    }
-}
-
-/// The other headers that concern one connection only, since it says so.
-fn named_by_connection(headers: &HeaderMap) -> Vec<&str> {
-    // These belong to the message, whatever is said of them.
-    let stays =
-        |name: &&str| ["host", "content-length"].iter().any(|n| n.eq_ignore_ascii_case(name));
-    let is_usual =
-        |name: &&str| ["keep-alive", "close"].iter().any(|n| n.eq_ignore_ascii_case(name));
-    tokens(headers, &CONNECTION).filter(|name| !stays(name) && !is_usual(name)).collect()
-}
-
-/// Takes out what concerns one connection only: the known headers, and those that `Connection` names.
-pub(super) fn cut_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        // Both at once would let two servers disagree on where the message ends.
-        headers.remove(CONTENT_LENGTH);
-    }
-    let named = named_by_connection(headers).into_iter();
-    let named: Vec<_> = named.filter_map(|name| HeaderName::try_from(name).ok()).collect();
-    for name in &named {
-        headers.remove(name);
-    }
-    while let Some(name) = headers.keys().find(|name| is_of_one_connection(name)).cloned() {
-        headers.remove(name);
-    }
-}
-
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    let lists = headers.get_all(name).iter().filter_map(|list| list.to_str().ok());
-    lists.flat_map(|list| list.split(',')).map(str::trim).filter(|token| !token.is_empty())
 }
 
 /// Whether a header, however it is spelled, says who somebody is or where a request came from.
@@ -230,6 +207,21 @@ fn reads_as(name: &str, other: &str) -> bool {
         && pairs.all(|(a, b)| a == b || (!a.is_ascii_alphanumeric() && !b.is_ascii_alphanumeric()))
 }
 
+/// Nobody.
+#[cfg(any(test, fuzzing))]
+impl Identity for () {
+    fn tell(&self, _: &mut dyn FnMut(&HeaderName, &[u8])) {}
+}
+
+#[cfg(any(test, fuzzing))]
+impl<const N: usize> Identity for [(HeaderName, HeaderValue); N] {
+    fn tell(&self, line: &mut dyn FnMut(&HeaderName, &[u8])) {
+        for (name, value) in self {
+            line(name, value.as_bytes());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
@@ -257,7 +249,7 @@ mod tests {
             underscores: false,
             host: None,
             request_id: &ID,
-            identity: &[],
+            identity: &(),
         }
     }
 

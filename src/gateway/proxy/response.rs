@@ -5,7 +5,7 @@ use http::{
     header::{self, CONTENT_LENGTH},
 };
 
-use super::{cookies::cut_stolen, request::cut_hop_by_hop};
+use super::{cookies::cut_stolen, hop_by_hop::cut_hop_by_hop};
 
 /// Takes out what concerns the connection to the upstream only, and what is not for the upstream to say.
 pub(super) fn prepare<B>(response: &mut Response<B>) {

@@ -45,6 +45,13 @@ pub(crate) fn check_target(head: &mut Parts) -> Result<(), BadTarget> {
         let target = head.uri.path_and_query().cloned();
         head.uri = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
     }
+    if let Some(query) = head.uri.path_and_query().map(PathAndQuery::as_str)
+        && query.starts_with('?')
+    {
+        // The path is `/` without being written, and apps want to see it.
+        let target = PathAndQuery::try_from(format!("/{query}"));
+        head.uri = Uri::from(target.map_err(|_| BadTarget::NoPath)?);
+    }
     if head.uri.path().starts_with('/') { Ok(()) } else { Err(BadTarget::NoPath) }
 }
 
@@ -65,6 +72,8 @@ mod tests {
         let own = &["h5.example.com"][..];
         assert_eq!(check("GET", "/a?b", own).unwrap(), "/a?b");
         assert_eq!(check("GET", "http://H5.example.com/a?b", own).unwrap(), "/a?b");
+        assert_eq!(check("GET", "http://h5.example.com?b", own).unwrap(), "/?b");
+        assert_eq!(check("GET", "http://h5.example.com", own).unwrap(), "/");
         assert_eq!(check("GET", "/a", &[]), Err(BadTarget::Host));
         assert_eq!(check("GET", "/a", &["a", "b"]), Err(BadTarget::Host));
         assert_eq!(check("GET", "/a", &["a", "a"]), Err(BadTarget::Host));
@@ -90,11 +99,14 @@ mod tests {
             let mut head = request.body(()).unwrap().into_parts().0;
             check_target(&mut head)?;
             let host = head.headers[HOST].to_str().unwrap().to_owned();
-            Ok((head.uri.to_string(), host))
+            let target = head.uri.path_and_query().unwrap().to_string();
+            assert_eq!(target, head.uri.to_string(), "in the usual form");
+            Ok((target, host))
         };
         let own = |uri: &str| Ok((uri.to_owned(), "h5.example.com".to_owned()));
         assert_eq!(check("https://h5.example.com/a?b", &[]), own("/a?b"));
         assert_eq!(check("http://h5.example.com/", &["h5.example.com"]), own("/"));
+        assert_eq!(check("https://h5.example.com?b", &[]), own("/?b"));
         assert_eq!(check("/a", &["h5.example.com"]), own("/a"));
         assert_eq!(
             check("https://h5.example.com/", &["evil.example"]),

@@ -70,7 +70,7 @@ pub(super) async fn join(upstream: Wire, unread: Bytes, terms: Terms) {
     let mut upstream = Heard { io: upstream, count: heard.clone() };
     tokio::select! {
         // However one side ends, the other one has seen it by then.
-        ended = pass(&mut client, &mut upstream, &unread) => {
+        ended = pass(&mut client, &mut upstream, unread) => {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a tunnel broke off");
             }
@@ -84,9 +84,11 @@ pub(super) async fn join(upstream: Wire, unread: Bytes, terms: Terms) {
 async fn pass(
     client: &mut Heard<TokioIo<Upgraded>>,
     upstream: &mut Heard<Wire>,
-    unread: &[u8],
+    unread: Bytes,
 ) -> io::Result<()> {
-    client.write_all(unread).await?;
+    client.write_all(&unread).await?;
+    client.flush().await?;
+    drop(unread);
     copy_bidirectional(client, upstream).await.map(|_| ())
 }
 

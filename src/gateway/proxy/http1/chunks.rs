@@ -94,7 +94,7 @@ fn line(unread: &[u8]) -> Result<Option<usize>, BadBody> {
     }
 }
 
-/// What a line says of its chunk: the size, and how many bytes follow that.
+/// What a line says of its chunk: the size, and how long its extension is.
 fn size(line: &[u8]) -> Result<(u64, usize), BadBody> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (size, rest) = line.split_at(digits);
@@ -103,7 +103,7 @@ fn size(line: &[u8]) -> Result<(u64, usize), BadBody> {
         return Err(BadBody::ChunkLine);
     }
     let size = std::str::from_utf8(size).ok().and_then(|size| u64::from_str_radix(size, 16).ok());
-    Ok((size.ok_or(BadBody::ChunkLine)?, rest.len()))
+    Ok((size.ok_or(BadBody::ChunkLine)?, rest.len() - blanks))
 }
 
 /// The trailers, mostly none, once all of them are there.
@@ -126,8 +126,10 @@ fn trailers(unread: &mut BytesMut) -> Result<Option<HeaderMap>, BadBody> {
         block.iter().zip(&block[1..]).any(|(before, byte)| *byte == b'\n' && *before != b'\r');
     let mut lines = [httparse::EMPTY_HEADER; MOST_TRAILERS];
     let parsed = httparse::parse_headers(&block, &mut lines).map_err(|_| BadBody::Trailers)?;
-    let httparse::Status::Complete((_, lines)) = parsed else { return Err(BadBody::Trailers) };
-    if bare {
+    let httparse::Status::Complete((length, lines)) = parsed else {
+        return Err(BadBody::Trailers);
+    };
+    if bare || length != block.len() {
         return Err(BadBody::Trailers);
     }
     let read = |line: &httparse::Header<'_>| {
@@ -211,6 +213,7 @@ mod tests {
             (b"10000000000000000\r\n", "more than there can be"),
             (b"0\r\nno trailer\r\n\r\n", "trailer without a colon"),
             (b"0\r\na: b\nc: d\r\n\r\n", "bare line feed in trailers"),
+            (b"0\r\n\na: b\r\n\r\n", "bare line feed before trailers"),
         ] {
             assert!(!matches!(data(bad), Ok(_) | Err(BadBody::Unfinished)), "{why}");
         }

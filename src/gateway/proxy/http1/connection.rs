@@ -14,9 +14,9 @@ use crate::gateway::wire::Wire;
 
 /// What is made for reading into. Most answers fit, head and all.
 const ROOM: usize = 8 * 1024;
-/// At least so much is read at once,
+/// At least so much is read at once, where there is as much,
 const LEAST_READ: usize = 4 * 1024;
-/// and, where an answer keeps filling what there is, up to this.
+/// and up to this, where an answer keeps filling what there is.
 const MOST_READ: usize = 64 * 1024;
 
 /// One connection to an upstream.
@@ -44,7 +44,7 @@ pub(super) struct Outbox {
 impl Connection {
     pub(in super::super) fn new(wire: Wire) -> Self {
         let unread = BytesMut::with_capacity(ROOM);
-        Self { wire, unread, room: LEAST_READ, outbox: Outbox::default(), has_written: false }
+        Self { wire, unread, room: ROOM, outbox: Outbox::default(), has_written: false }
     }
 
     /// The head of a request, to be written with the next request that is begun.
@@ -70,8 +70,8 @@ impl Connection {
     /// Makes it ready for the next request, and as small as it can be until then.
     pub(super) fn rest(&mut self) {
         self.has_written = false;
-        if self.room > LEAST_READ {
-            self.room = LEAST_READ;
+        if self.room > ROOM {
+            self.room = ROOM;
             self.unread = BytesMut::new();
         }
         if self.outbox.text.capacity() > ROOM {
@@ -81,24 +81,24 @@ impl Connection {
 
     /// Reads more, and says how much: nothing at the end.
     pub(super) fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.unread.capacity() - self.unread.len() < self.room {
-            self.unread.reserve(self.room.max(ROOM));
+        if self.unread.capacity() - self.unread.len() < LEAST_READ {
+            self.unread.reserve(self.room);
         }
         let spare = self.unread.capacity() - self.unread.len();
         // It keeps nothing from one time to the next.
         let read = pin!(self.wire.read_buf(&mut self.unread));
         let count = ready!(read.poll(context))?;
+        // Not more than is used: whoever has a small piece of it holds all of it.
         if count == spare {
             self.room = (2 * self.room).min(MOST_READ);
+        } else if count < self.room / 4 {
+            self.room = (self.room / 2).max(ROOM);
         }
         Poll::Ready(Ok(count))
     }
 
     /// Writes until the outbox is empty.
     pub(super) fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.outbox.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
         let mut wire = Pin::new(&mut self.wire);
         while !self.outbox.is_empty() {
             let count = match self.outbox.slices() {
@@ -114,7 +114,7 @@ impl Connection {
             self.has_written = true;
             self.outbox.wrote(count);
         }
-        // TLS may still hold some of it.
+        // TLS may still hold some of it, also what an earlier call has written.
         wire.poll_flush(context)
     }
 }
@@ -138,6 +138,10 @@ impl Outbox {
         }
         let data = count.min(self.data.len());
         self.data.advance(data);
+        if self.data.is_empty() {
+            // It was a part of something larger.
+            self.data = Bytes::new();
+        }
         count -= data;
         self.tail = &self.tail[count..];
     }
@@ -191,7 +195,7 @@ mod tests {
             let read = poll_fn(|context| connection.poll_read(context)).await.unwrap();
             most = most.max(read);
             count += read;
-            connection.unread.clear();
+            drop(connection.unread.split());
         }
         assert!(most > 4 * ROOM, "{most}");
         assert!(connection.unread.capacity() <= 4 * MOST_READ);

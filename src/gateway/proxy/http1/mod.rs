@@ -24,5 +24,5 @@ pub(in crate::gateway) use ongoing::BodyTrouble;
 pub(super) use ongoing::{Ongoing, Trouble};
 pub(in crate::gateway) use pool::LONGEST_IDLE;
 pub(super) use pool::{MOST_IDLE, Pool};
-pub(super) use request_head::write_head;
+pub(crate) use request_head::write_head;
 pub(super) use sending::Sending;

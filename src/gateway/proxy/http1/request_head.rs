@@ -9,6 +9,7 @@ struct Text<'a>(&'a mut Vec<u8>);
 
 impl Lines for Text<'_> {
     fn line(&mut self, name: &HeaderName, value: &[u8]) {
+        debug_assert!(!value.contains(&b'\n') && !value.contains(&b'\r'), "{name}");
         for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
             self.0.extend_from_slice(part);
         }
@@ -17,7 +18,7 @@ impl Lines for Text<'_> {
 
 /// Writes the head of a request behind what is there. Neither a method nor a target, a name or a value of a request that
 /// was read can hold the end of a line.
-pub(in super::super) fn write_head(
+pub(crate) fn write_head(
     text: &mut Vec<u8>,
     head: &Parts,
     length: Length,

@@ -1,6 +1,6 @@
 //! The same exchanges through our client and through hyper's: browsers and upstreams must not see a difference.
 
-use std::{collections::VecDeque, sync::Mutex};
+use std::{collections::VecDeque, fmt::Write, sync::Mutex};
 
 use fastrand::Rng;
 use hyper::client::conn::http1::SendRequest;
@@ -212,7 +212,7 @@ fn script(random: &mut Rng) -> Script {
     if random.u8(0..5) == 0 {
         text.push_str(random.choice(early).unwrap());
     }
-    text.push_str(&format!("HTTP/{version} {status}\r\n"));
+    write!(text, "HTTP/{version} {status}\r\n").unwrap();
     for line in [
         "Content-Type: text/html",
         "Set-Cookie: a=1",
@@ -236,23 +236,21 @@ fn script(random: &mut Rng) -> Script {
     match random.u8(0..6) {
         _ if is_bodiless => text.push_str("\r\n"),
         0 => {
-            text.push_str(&format!("\r\n{body}"));
+            write!(text, "\r\n{body}").unwrap();
             stays = false;
         }
-        1 | 2 => text.push_str(&format!("Content-Length: {size}\r\n\r\n{body}")),
+        1 | 2 => write!(text, "Content-Length: {size}\r\n\r\n{body}").unwrap(),
         3 => {
             let odd = format!("{size}, {size}");
             let both = ["+1", "x", "", "1, 2", &odd];
-            text.push_str(&format!(
-                "Content-Length: {}\r\n\r\n{body}",
-                random.choice(both).unwrap()
-            ));
+            let said = random.choice(both).unwrap();
+            write!(text, "Content-Length: {said}\r\n\r\n{body}").unwrap();
         }
         _ => {
             text.push_str("Transfer-Encoding: chunked\r\n\r\n");
             for chunk in body.as_bytes().chunks(size / random.usize(1..5) + 1) {
                 let extension = random.choice(["", "", ";a=b", " "]).unwrap();
-                text.push_str(&format!("{:X}{extension}\r\n", chunk.len()));
+                write!(text, "{:X}{extension}\r\n", chunk.len()).unwrap();
                 text.push_str(&String::from_utf8_lossy(chunk));
                 text.push_str("\r\n");
             }
@@ -300,6 +298,7 @@ fn seen(answer: &[u8], is_for_head: bool) -> String {
 }
 
 #[tokio::test]
+#[allow(clippy::print_stdout)] // So that a failure can be played again.
 async fn browsers_and_upstreams_see_what_they_see_through_hyper() {
     let (ours_at, ours) = Told::start().await;
     let (hypers_at, hypers) = Told::start().await;

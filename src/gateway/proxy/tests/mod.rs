@@ -5,6 +5,7 @@ mod differential;
 mod files;
 mod kinds;
 mod limits;
+mod reuse;
 mod tls;
 mod tunnels;
 
