@@ -22,6 +22,14 @@ pub(crate) fn is_ours(name: &[u8]) -> bool {
     rest.is_empty() || bare.starts_with(LOGIN.as_bytes()) || (rest[0] == b'-' && names_account())
 }
 
+/// Whether one part of a `Cookie` header is a cookie of ours.
+#[cfg(feature = "gateway")]
+pub(crate) fn is_our_pair(pair: &[u8]) -> bool {
+    // Most begin with another letter, which is seen at once.
+    let may_be = matches!(pair.trim_ascii_start().first(), Some(b'w' | b'_'));
+    may_be && is_ours(name_and_value(pair).0)
+}
+
 /// The name of a session cookie. A site's other accounts have sessions of their own, under their appid.
 pub(crate) fn session_name(secure: bool, other_account: Option<&AppId>) -> String {
     let prefix = if secure { SECURE } else { "" };
@@ -75,7 +83,10 @@ impl<'a> Cookies<'a> {
 
     /// The session id that the request's cookie names. Two session cookies name nobody.
     pub(crate) fn session_id(self, headers: &HeaderMap) -> Option<SessionId> {
-        let mut found = pairs(headers).filter(|(name, _)| *name == self.session_name().as_bytes());
+        let wanted = self.session_name().as_bytes();
+        let begins = |pair: &&[u8]| pair.trim_ascii_start().starts_with(wanted);
+        let begin = parts(headers).filter(begins).map(name_and_value);
+        let mut found = begin.filter(|(name, _)| *name == wanted);
         let (_, value) = found.next()?;
         if found.next().is_some() {
             return None;
@@ -97,11 +108,11 @@ impl<'a> Cookies<'a> {
 }
 
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(is_semicolon))
-        .map(name_and_value)
+    parts(headers).map(name_and_value)
+}
+
+fn parts(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(is_semicolon))
 }
 
 /// Name and value of one part of a `Cookie` header, without the white space around them.

@@ -12,14 +12,13 @@ use crate::session::cookie;
 pub(crate) fn tell_theirs(headers: &HeaderMap, lines: &mut impl Lines) {
     let mut present = headers.get_all(COOKIE).iter();
     let (Some(first), rest) = (present.next(), present.next()) else { return };
-    let is_ours = |pair: &[u8]| cookie::is_ours(cookie::name_and_value(pair).0);
-    if rest.is_none() && !first.as_bytes().split(is_semicolon).any(is_ours) {
+    if rest.is_none() && !first.as_bytes().split(is_semicolon).any(cookie::is_our_pair) {
         lines.known(&COOKIE, first);
         return;
     }
     let mut left = Vec::with_capacity(first.len());
     let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(is_semicolon));
-    for pair in pairs.filter(|pair| !is_ours(pair) && !pair.trim_ascii().is_empty()) {
+    for pair in pairs.filter(|pair| !cookie::is_our_pair(pair) && !pair.trim_ascii().is_empty()) {
         if !left.is_empty() {
             left.extend_from_slice(b"; ");
         }
@@ -39,7 +38,7 @@ pub(super) fn cut_stolen(headers: &mut HeaderMap) {
             pair = rest;
         }
         let pair = pair.split(is_semicolon).next().unwrap_or_default();
-        cookie::is_ours(cookie::name_and_value(pair).0)
+        cookie::is_our_pair(pair)
     };
     let Entry::Occupied(present) = headers.entry(SET_COOKIE) else { return };
     if !present.iter().any(is_ours) {

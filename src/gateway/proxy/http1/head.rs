@@ -107,8 +107,9 @@ fn read_one(unread: &mut BytesMut) -> Result<Option<Read>, BadHead> {
     for (name, value) in places {
         let name = HeaderName::from_bytes(&head[name]).map_err(|_| BadHead::Header)?;
         let value = value_of(&head, value)?;
-        if name == CONNECTION {
-            connection.hear(value.as_bytes());
+        // What is said of this connection alone, and of nothing else, ends here.
+        if name == CONNECTION && connection.hear(value.as_bytes()) {
+            continue;
         }
         headers.try_append(name, value).map_err(|_| BadHead::Header)?;
     }
@@ -127,11 +128,19 @@ struct Persistence {
 }
 
 impl Persistence {
-    fn hear(&mut self, line: &[u8]) {
+    /// True where nothing else is said.
+    fn hear(&mut self, line: &[u8]) -> bool {
+        let mut is_all = true;
         for token in line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            self.says_close |= token.eq_ignore_ascii_case(b"close");
-            self.says_keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+            if token.eq_ignore_ascii_case(b"close") {
+                self.says_close = true;
+            } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                self.says_keep_alive = true;
+            } else {
+                is_all = false;
+            }
         }
+        is_all
     }
 
     fn stays_open(&self) -> bool {

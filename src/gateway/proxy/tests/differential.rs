@@ -291,8 +291,9 @@ fn seen(answer: &[u8], is_for_head: bool) -> String {
     let Some(read) = read_apart([answer].into_iter(), is_for_head) else {
         return format!("no answer: {}", answer.escape_ascii());
     };
-    let mut headers = read.headers;
-    headers.remove("date");
+    // The order in which different headers stand means nothing.
+    let mut headers: Vec<_> = read.headers.iter().filter(|(name, _)| *name != "date").collect();
+    headers.sort_by_key(|(name, _)| name.as_str());
     let line = String::from_utf8_lossy(answer.split(|byte| *byte == b'\r').next().unwrap());
     format!("{line} {headers:?} {:?}", read.is_whole.then_some((read.body, read.trailers)))
 }
