@@ -175,7 +175,7 @@ impl Front {
         if let Some(dialect) =
             dialect.filter(|_| self.plan.sites.iter().any(|site| site.forward_auth))
         {
-            return self.vouch(dialect, &head, sender, access).await;
+            return Box::pin(self.vouch(dialect, &head, sender, access)).await;
         }
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let Some(site) = host.and_then(|host| self.plan.sites.of(host)) else {
@@ -197,7 +197,7 @@ impl Front {
             {
                 return self.nowhere(answer);
             }
-            return self.nowhere(facade.answer(call, &head).await);
+            return self.nowhere(Box::pin(facade.answer(call, &head)).await);
         }
         match site.find(&head) {
             Ok(Found::Route(route)) => {
@@ -208,7 +208,7 @@ impl Front {
             }
             Ok(Found::Endpoint(gate)) => {
                 access.at(&site.name, &self.own);
-                self.nowhere(self.endpoint(gate, head, body, sender).await)
+                self.nowhere(Box::pin(self.endpoint(gate, head, body, sender)).await)
             }
             Ok(Found::Nothing) => self.nowhere(site.gate.page(Page::NotFound, &head)),
             Err(_) => self.nowhere(site.gate.page(Page::BadPath, &head)),
@@ -350,7 +350,7 @@ impl Front {
         sender: &Sender<'_>,
     ) -> Result<Response<Injected<UpstreamBody>>, (Failure, Waiting)> {
         let user = visitor.user();
-        let life = user.map(|user| route.gate.time_left(user));
+        let life = || user.map(|user| route.gate.time_left(user));
         let tunnel = Terms::asked_for(&mut head, life, &sender.conn.open);
         if let Some((prefix, replacement)) = &target.rewrite {
             proxy::rewrite(&mut head, prefix, replacement);
@@ -407,7 +407,8 @@ async fn admit(gate: &Gate, demand: &Demand, head: &Parts, body: Incoming) -> At
     match gate.admit_by(head, demand, Asker::Visitor) {
         Verdict::Pass(visitor) => Attended::Pass(visitor, body),
         Verdict::Answer(answer) => Attended::Answer(answer),
-        Verdict::Wait(pending) => gate.attend(pending, head, body).await,
+        // On the heap, as all that is seldom: the room for it would be moved around with every request.
+        Verdict::Wait(pending) => Box::pin(gate.attend(pending, head, body)).await,
     }
 }
 

@@ -30,6 +30,10 @@ impl Wire {
     }
 }
 
+/// Parts that are no more than this together are written as one: to copy so little costs less than what the system does to
+/// see several parts.
+const SMALL: usize = 1024;
+
 /// Does the same with whichever it is.
 macro_rules! whichever {
     ($wire:expr, $io:ident => $what:expr) => {
@@ -65,6 +69,16 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let length: usize = bytes.iter().map(|part| part.len()).sum();
+        if length <= SMALL {
+            let mut together = [0; SMALL];
+            let mut at = 0;
+            for part in bytes {
+                together[at..at + part.len()].copy_from_slice(part);
+                at += part.len();
+            }
+            return self.poll_write(context, &together[..length]);
+        }
         whichever!(self, io => Pin::new(io).poll_write_vectored(context, bytes))
     }
 

@@ -84,14 +84,20 @@ impl<'a> Cookies<'a> {
     /// The session id that the request's cookie names. Two session cookies name nobody.
     pub(crate) fn session_id(self, headers: &HeaderMap) -> Option<SessionId> {
         let wanted = self.session_name().as_bytes();
-        let begins = |pair: &&[u8]| pair.trim_ascii_start().starts_with(wanted);
-        let begin = parts(headers).filter(begins).map(name_and_value);
-        let mut found = begin.filter(|(name, _)| *name == wanted);
-        let (_, value) = found.next()?;
-        if found.next().is_some() {
-            return None;
+        let mut found = None;
+        for line in headers.get_all(COOKIE) {
+            for pair in line.as_bytes().split(is_semicolon) {
+                // Most are seen to be others at their first letter.
+                let pair = pair.trim_ascii_start();
+                if pair.starts_with(wanted) {
+                    let (name, value) = name_and_value(pair);
+                    if name == wanted && found.replace(value).is_some() {
+                        return None;
+                    }
+                }
+            }
         }
-        SessionId::parse(std::str::from_utf8(value).ok()?)
+        SessionId::parse(std::str::from_utf8(found?).ok()?)
     }
 
     /// The pending-login cookies of the request: what follows the prefix in the name, and the value.
@@ -108,11 +114,11 @@ impl<'a> Cookies<'a> {
 }
 
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
-    parts(headers).map(name_and_value)
-}
-
-fn parts(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(is_semicolon))
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(is_semicolon))
+        .map(name_and_value)
 }
 
 /// Name and value of one part of a `Cookie` header, without the white space around them.

@@ -104,8 +104,17 @@ impl<A: Answer> Talk<A> {
     /// C55: what goes wrong in one request is no other request's business.
     async fn caught(&self, request: Request<Incoming>) -> Response<A::Body> {
         let method = request.method().clone();
-        let answer = async { self.answer.answer(request, &self.conn).await };
-        match catch(answer).await {
+        // Where it is made, since it is large to move around.
+        let mut answer = pin!(self.answer.answer(request, &self.conn));
+        // What has panicked is not touched again, so nobody sees it half done.
+        let caught = poll_fn(|context| {
+            match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(response)) => Poll::Ready(Ok(response)),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
+        });
+        match caught.await {
             Ok(response) => response,
             Err(panic) => {
                 // Not its target: that may hold a code.
@@ -114,18 +123,6 @@ impl<A: Answer> Talk<A> {
             }
         }
     }
-}
-
-/// Turns a panic into an error.
-async fn catch<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
-    let mut future = pin!(future);
-    // What has panicked is not touched again, so nobody sees it half done.
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Err(panic) => Poll::Ready(Err(panic)),
-    })
-    .await
 }
 
 fn said(panic: &(dyn Any + Send)) -> &str {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::{failure::Failure, request_body::Progress};
 
@@ -25,8 +25,9 @@ pub(super) async fn wait<T>(
         return Ok(poll_fn(poll).await);
     }
     let stall = limit.map_or(LONGEST_STALL, |limit| limit.min(LONGEST_STALL));
-    let mut alarm = pin!(sleep(if progress.is_some() { stall } else { limit.unwrap_or(stall) }));
+    let first = if progress.is_some() { stall } else { limit.unwrap_or(stall) };
     let (mut seen, mut moved_at) = (0, Instant::now());
+    let mut alarm = pin!(sleep_until(moved_at + first));
     poll_fn(|context| {
         if let Poll::Ready(answer) = poll(context) {
             return Poll::Ready(Ok(answer));

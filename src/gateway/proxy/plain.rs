@@ -68,10 +68,11 @@ impl Plain {
     async fn connection(&self, limit: Duration) -> Result<(Box<Connection>, bool), Failure> {
         // Unconstrained: one that has nothing to say must not be taken for open only because this task has had its turn.
         let taking = poll_fn(|context| Poll::Ready(self.pool.take(context)));
-        match tokio::task::unconstrained(taking).await {
-            Some(connection) => Ok((connection, true)),
-            None => Ok((Box::new(Connection::new(self.peer.connect(limit).await?)), false)),
+        if let Some(idle) = tokio::task::unconstrained(taking).await {
+            return Ok((idle, true));
         }
+        let wire = Box::pin(self.peer.connect(limit)).await?;
+        Ok((Box::new(Connection::new(wire)), false))
     }
 }
 

@@ -42,7 +42,7 @@ impl Terms {
     /// The terms of a tunnel that a request asks for, if it does.
     pub(in crate::gateway) fn asked_for(
         head: &mut Parts,
-        life: Option<Duration>,
+        life: impl FnOnce() -> Option<Duration>,
         open: &mpsc::Sender<()>,
     ) -> Option<Self> {
         if !is_websocket(head) {
@@ -50,7 +50,7 @@ impl Terms {
         }
         // hyper puts it there, to be had once the answer has been sent.
         let client = head.extensions.remove::<OnUpgrade>()?;
-        Some(Self { client, life, open: open.clone() })
+        Some(Self { client, life: life(), open: open.clone() })
     }
 }
 

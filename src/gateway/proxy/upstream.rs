@@ -93,14 +93,19 @@ impl Upstream {
         forwarding: &Forwarding<'_>,
         mut exchange: Exchange,
     ) -> Result<Response<UpstreamBody>, Failure> {
+        // The plain one alone is not on the heap: the room for all the others would be moved around with every request.
         let mut response = match (exchange.tunnel.take(), &self.kind) {
             (Some(terms), _) => {
-                let wire = self.tunnel(exchange.connect).await?;
-                plain::upgrade(wire, head, body, forwarding, &exchange, terms).await?
+                let wire = Box::pin(self.tunnel(exchange.connect)).await?;
+                Box::pin(plain::upgrade(wire, head, body, forwarding, &exchange, terms)).await?
             }
             (None, Kind::Plain(plain)) => plain.pass(head, body, forwarding, &exchange).await?,
-            (None, Kind::Shared(shared)) => shared.pass(head, body, forwarding, &exchange).await?,
-            (None, Kind::Files(files)) => return files.answer(head, &body, &exchange).await,
+            (None, Kind::Shared(shared)) => {
+                Box::pin(shared.pass(head, body, forwarding, &exchange)).await?
+            }
+            (None, Kind::Files(files)) => {
+                return Box::pin(files.answer(head, &body, &exchange)).await;
+            }
         };
         response::prepare(&mut response);
         Ok(response)

@@ -232,7 +232,7 @@ async fn answer(
     if let Err(bad) = check_target(&mut head) {
         return refusal(StatusCode::BAD_REQUEST, &bad.to_string());
     }
-    let tunnel = Terms::asked_for(&mut head, None, &mpsc::channel(1).0);
+    let tunnel = Terms::asked_for(&mut head, || None, &mpsc::channel(1).0);
     if let Some((prefix, replacement)) = rules.rewrite {
         rewrite(&mut head, prefix, replacement);
     }
