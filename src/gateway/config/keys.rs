@@ -389,7 +389,8 @@ pub static KEYS: &[Key] = &[
         "the site's `upstream`",
         r#""http://127.0.0.1:3000""#,
         "The app: `http://HOST:PORT`, `https://HOST`, `h2c://HOST:PORT`, `unix:/PATH.sock`, or `file:/FOLDER` \
-         for static files. May be left out with `forward_auth`",
+         for static files. The head of its answers may have 100 headers and 64 KiB; more is a 502. \
+         May be left out with `forward_auth`",
     ),
     key(
         "site.*.route.upstream_ca",
