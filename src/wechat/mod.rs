@@ -31,6 +31,7 @@ mod mini_program;
 #[cfg(test)]
 pub(crate) mod played;
 mod server_token;
+mod short;
 mod types;
 mod wecom;
 pub(crate) mod wire;

@@ -4,14 +4,16 @@ use std::{fmt, time::Duration};
 
 #[cfg(feature = "messages")]
 use super::message::MessageKeys;
+use super::short::Short;
 use crate::secret::{AppSecret, RefreshToken, UserToken};
 
-/// Declares an identifier: a short string of characters that are safe in a header, a URL and a store key.
+/// Declares an identifier: a short string of characters that are safe in a header, a URL and a store key. There is one of
+/// most kinds for every user who is signed in, so those of the usual length are kept in place.
 macro_rules! identifier {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $check:expr) => {
+    ($(#[$doc:meta])* $name:ident in $length:literal, $what:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Box<str>);
+        pub struct $name(Short<$length>);
 
         impl $name {
             #[doc = concat!("Takes an ", $what, " in.")]
@@ -29,13 +31,13 @@ macro_rules! identifier {
 
             /// The identifier as WeChat spells it.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
     };
@@ -43,7 +45,7 @@ macro_rules! identifier {
 
 identifier! {
     /// The id of a WeChat account: `wx` and 16 hexadecimal digits. That of a WeCom corp (its corpid) may begin with `ww`.
-    AppId, "appid (wx and 16 hexadecimal digits)",
+    AppId in 22, "appid (wx and 16 hexadecimal digits)",
     |text| {
         text.len() == AppId::LENGTH
             && (text.starts_with("wx") || text.starts_with("ww"))
@@ -55,12 +57,12 @@ identifier! {
     /// Who a user is for one account. An identifier, never a proof: only WeChat's token endpoint is believed.
     ///
     /// For a WeCom corp it holds a member's `userid`, as the corp's administrators chose it.
-    OpenId, "openid", |text| is_user_id(text, b"_-.@")
+    OpenId in 30, "openid", |text| is_user_id(text, b"_-.@")
 }
 
 identifier! {
     /// Who a user is for all accounts of one operator, where those are bound to an Open Platform account.
-    UnionId, "unionid", |text| is_user_id(text, b"_-")
+    UnionId in 30, "unionid", |text| is_user_id(text, b"_-")
 }
 
 /// Real ones have 28 letters, digits, `_` and `-`; the length is left open. What else a WeCom userid may hold is safe in
@@ -76,7 +78,7 @@ impl AppId {
 
     /// Whether only a WeCom corp can have it.
     pub fn is_corpid(&self) -> bool {
-        self.0.starts_with("ww")
+        self.as_str().starts_with("ww")
     }
 }
 
