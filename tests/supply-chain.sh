@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # As many as the layer has, which an app's owner gets with it. One more has to be worth it: then write the new number here.
-budget=153
+budget=154
 
 tool() { cargo "$1" --version >/dev/null 2>&1 || cargo install --quiet --locked --debug "cargo-$1"; }
 

@@ -39,6 +39,12 @@ impl SessionId {
         self.0.as_u128()
     }
 
+    /// Half of it, of which all bits but the first two are random.
+    #[cfg(feature = "memory")]
+    pub(super) fn random_half(self) -> u64 {
+        self.0.as_u64_pair().1
+    }
+
     /// What stands for the id where it may be seen.
     pub fn handle(&self) -> Handle {
         let digest = Sha256::digest(self.0.as_bytes());

@@ -1,10 +1,12 @@
-//! The in-process store: bounded caches that forget by themselves.
+//! The in-process store: bounded tables that forget by themselves.
 
 mod dated;
+mod recent;
 
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,6 +19,7 @@ use moka::{
 };
 
 use dated::{Dated, Forgets};
+use recent::{Named, Recent};
 
 use super::{
     id::{Handle, SessionId},
@@ -31,12 +34,13 @@ use crate::{
 
 /// Keeps everything in this process: the fastest store, empty after a restart. Clones share the content.
 ///
-/// The caches evict what was used longest ago. moka's own default keeps what is used often and, once full of live
-/// sessions, would drop each new login.
+/// Where room runs out, what was used longest ago goes first: of everything in a small store, and of one part in 64 in
+/// one that holds 4,096 or more. A policy that keeps what is used often would drop each new login once it is full of live
+/// sessions.
 #[derive(Clone)]
 pub struct MemoryStore {
-    sessions: Cache<u128, Arc<Session>>,
-    users: Cache<UserKey, Arc<UserSlot>>,
+    sessions: Arc<Recent<Session>>,
+    users: Arc<Recent<UserSlot>>,
     /// As many as there are in the configuration.
     accounts: Arc<Mutex<HashMap<AppId, Arc<AccountSlot>>>>,
     used: Cache<OneUse, Dated<()>>,
@@ -95,28 +99,43 @@ impl MemoryStoreBuilder {
     /// The store.
     pub fn build(self) -> MemoryStore {
         let Lifetimes { idle, absolute } = self.lifetimes;
-        let (idle, absolute) = (idle.min(LONGEST_KEPT), absolute.min(LONGEST_KEPT));
-        let app_data = lru(self.max_sessions).time_to_live(absolute).build();
-        let orphaned = app_data.clone();
-        // What decides is the clock above; moka's own times only free the memory of what nobody asks for any more.
         MemoryStore {
-            sessions: lru(self.max_sessions)
-                .time_to_live(absolute)
-                .time_to_idle(idle)
-                .eviction_listener(move |id: Arc<u128>, _, _| orphaned.invalidate(&*id))
-                .build(),
-            users: lru(self.max_users)
-                .time_to_idle(absolute)
-                .eviction_listener(|_, slot: Arc<UserSlot>, _| slot.retire())
-                .build(),
+            sessions: Arc::new(Recent::new(self.max_sessions, idle.min(absolute))),
+            users: Arc::new(Recent::new(self.max_users, absolute)),
             accounts: Arc::default(),
             used: lru(MAX_USED).expire_after(Forgets).build(),
             outcomes: lru(MAX_USED).expire_after(Forgets).build(),
             leases: lru(MAX_USED).expire_after(Forgets).build(),
-            app_data,
+            // It goes with its session. This frees the memory of what comes late.
+            app_data: lru(self.max_sessions).time_to_live(absolute.min(LONGEST_KEPT)).build(),
             lifetimes: self.lifetimes,
             clock: self.clock,
         }
+    }
+}
+
+impl Named for Session {
+    type Name = SessionId;
+
+    fn is(&self, name: &SessionId) -> bool {
+        self.id() == *name
+    }
+
+    /// Ids of sessions are random, and nobody but us makes any that are kept.
+    fn hash(name: &SessionId, _: &RandomState) -> u64 {
+        name.random_half()
+    }
+}
+
+impl Named for UserSlot {
+    type Name = UserKey;
+
+    fn is(&self, name: &UserKey) -> bool {
+        self.key() == name
+    }
+
+    fn hash(name: &UserKey, random: &RandomState) -> u64 {
+        random.hash_one(name)
     }
 }
 
@@ -144,8 +163,8 @@ impl fmt::Debug for MemoryStore {
     /// Counts, never entries: their keys are the ids that browsers hold.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("sessions", &self.sessions.entry_count())
-            .field("users", &self.users.entry_count())
+            .field("sessions", &self.sessions.len())
+            .field("users", &self.users.len())
             .field("lifetimes", &self.lifetimes)
             .finish_non_exhaustive()
     }
@@ -169,17 +188,22 @@ impl MemoryStore {
     }
 
     fn find(&self, id: SessionId) -> Option<Arc<Session>> {
-        let session = self.sessions.get(&id.as_u128())?;
+        let session = self.sessions.get(&id)?;
         let now = self.clock.now();
         if !session.is_alive(now, &self.lifetimes) {
-            self.sessions.invalidate(&id.as_u128());
+            self.end(id);
             return None;
         }
         if session.touch(now) {
-            // A slot is reached through its sessions, so the cache has to be told that it is in use.
-            self.users.get(session.user().key());
+            self.sessions.used(&id, now);
+            self.users.used(session.user().key(), now);
         }
         Some(session)
+    }
+
+    fn end(&self, id: SessionId) {
+        self.sessions.remove(&id);
+        self.app_data.invalidate(&id.as_u128());
     }
 }
 
@@ -199,21 +223,24 @@ impl Store for MemoryStore {
 
     async fn create(&self, new: NewSession) -> Result<Arc<Session>, StoreError> {
         let session = Arc::new(Session::begin(new));
-        self.sessions.insert(session.id().as_u128(), session.clone());
+        let now = self.clock.now();
+        let kept = self.sessions.get_or_make(&session.id(), now, || session.clone());
+        for gone in kept.gone {
+            self.app_data.invalidate(&gone.id().as_u128());
+        }
         Ok(session)
     }
 
     async fn remove(&self, id: SessionId) -> Result<(), StoreError> {
-        self.sessions.invalidate(&id.as_u128());
-        self.app_data.invalidate(&id.as_u128());
+        self.end(id);
         Ok(())
     }
 
     async fn remove_by_handle(&self, handle: Handle) -> Result<bool, StoreError> {
-        let named = |(_, session): &(_, Arc<Session>)| session.id().handle() == handle;
-        let Some((id, _)) = self.sessions.iter().find(named) else { return Ok(false) };
-        let was_good = self.find(SessionId::from_u128(*id)).is_some();
-        self.remove(SessionId::from_u128(*id)).await?;
+        let named = |session: &Arc<Session>| session.id().handle() == handle;
+        let Some(session) = self.sessions.iter().find(named) else { return Ok(false) };
+        let was_good = session.is_alive(self.clock.now(), &self.lifetimes);
+        self.end(session.id());
         Ok(was_good)
     }
 
@@ -222,7 +249,7 @@ impl Store for MemoryStore {
         let now = self.clock.now();
         let mut page = BTreeMap::new();
         let mut is_last = true;
-        for (_, session) in &self.sessions {
+        for session in self.sessions.iter() {
             let is_asked_for =
                 query.asks_for(session.user().key()) && session.is_alive(now, &self.lifetimes);
             if !is_asked_for {
@@ -255,11 +282,12 @@ impl Store for MemoryStore {
     ) -> Result<Arc<UserSlot>, StoreError> {
         let make =
             || Arc::new(UserSlot::new(key.clone(), self.account(&key.appid), change.clone()));
-        let entry = self.users.entry_by_ref(&key).or_insert_with(make);
-        if !entry.is_fresh() {
-            entry.value().update(&change);
+        let found = self.users.get_or_make(&key, self.clock.now(), make);
+        if !found.is_made {
+            found.what.update(&change);
         }
-        Ok(entry.into_value())
+        found.gone.iter().for_each(|slot| slot.retire());
+        Ok(found.what)
     }
 
     async fn change_user(&self, user: &UserSlot, change: UserChange) -> Result<bool, StoreError> {
@@ -421,7 +449,6 @@ mod tests {
         for n in 0..100 {
             sessions.push(world.sign_in(&format!("old{n}")).await);
         }
-        world.store.users.run_pending_tasks();
         world.clock.advance(Duration::from_secs(1));
         for session in &sessions[..50] {
             assert!(world.is_signed_in(session)); // a use
@@ -430,7 +457,6 @@ mod tests {
         for n in 0..50 {
             newest.push(world.sign_in(&format!("new{n}")).await);
         }
-        world.store.users.run_pending_tasks();
         assert!(newest.iter().all(|session| world.is_signed_in(session)));
         assert!(sessions[..50].iter().all(|session| world.is_signed_in(session)));
         assert!(!sessions[50..].iter().any(|session| world.is_signed_in(session)));
@@ -460,8 +486,10 @@ mod tests {
     async fn an_evicted_user_does_not_come_back_with_the_next_sign_in() {
         let world = fixture(10);
         let before = world.sign_in("o1").await;
-        world.store.users.invalidate(&key("o1"));
-        world.store.users.run_pending_tasks();
+        assert!(world.is_signed_in(&before));
+        for n in 0..10 {
+            world.sign_in(&format!("other{n}")).await;
+        }
         assert!(!world.is_signed_in(&before));
         let after = world.sign_in("o1").await;
         assert!(world.is_signed_in(&after) && !world.is_signed_in(&before));
@@ -501,6 +529,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_nobody_uses_any_more_makes_room_for_others() {
+        let clock = ManualClock::new(Timestamp::from_unix(1_700_000_000));
+        let store = MemoryStore::builder().clock(clock.clone()).max_sessions(1000).max_users(1000);
+        let world = Fixture { store: store.build(), clock };
+        for n in 0..100 {
+            world.sign_in(&format!("old{n}")).await;
+        }
+        world.clock.advance(world.store.lifetimes.absolute + Duration::from_secs(1));
+        let mut newest = Vec::new();
+        for n in 0..100 {
+            newest.push(world.sign_in(&format!("new{n}")).await);
+        }
+        assert!(newest.iter().all(|session| world.is_signed_in(session)));
+        assert_eq!((world.store.sessions.len(), world.store.users.len()), (100, 100));
+    }
+
+    #[tokio::test]
+    async fn the_app_s_data_goes_with_the_session_that_had_to_go() {
+        let clock = ManualClock::new(Timestamp::from_unix(1_700_000_000));
+        let store = MemoryStore::builder().clock(clock.clone()).max_sessions(1).build();
+        let world = Fixture { store, clock };
+        let first = world.sign_in("o1").await.id();
+        assert!(world.store.save_app_data(first, Arc::from(*b"1")).await.unwrap());
+        assert!(world.store.app_data.contains_key(&first.as_u128()));
+        world.sign_in("o1").await;
+        assert!(!world.store.app_data.contains_key(&first.as_u128()));
+    }
+
+    #[tokio::test]
     async fn no_more_sessions_are_kept_than_were_allowed_and_the_newest_is_one_of_them() {
         let clock = ManualClock::new(Timestamp::from_unix(1_700_000_000));
         let store = MemoryStore::builder().clock(clock.clone()).max_sessions(5).build();
@@ -508,7 +565,6 @@ mod tests {
         let mut sessions = Vec::new();
         for _ in 0..20 {
             sessions.push(world.sign_in("o1").await);
-            world.store.sessions.run_pending_tasks();
         }
         let alive: Vec<_> = sessions.iter().map(|session| world.is_signed_in(session)).collect();
         assert_eq!(alive, [vec![false; 15], vec![true; 5]].concat());
