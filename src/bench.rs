@@ -74,7 +74,7 @@ pub fn strip_and_identify(
     struct Somebody<'a>(&'a WechatUser);
     impl Identity for Somebody<'_> {
         fn tell(&self, line: &mut dyn FnMut(&HeaderName, &[u8])) {
-            self.0.lines().for_each(|(name, value)| line(&name, value));
+            self.0.tell(&mut |name, value| line(name, value.as_bytes()));
         }
     }
 

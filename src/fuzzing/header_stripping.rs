@@ -176,8 +176,8 @@ fn one_length(counted: &HeaderMap, streamed: &HeaderMap) {
     assert!(!streamed.contains_key(header::CONTENT_LENGTH));
 }
 
-const OURS: [&str; 5] =
-    ["x-wechat-subject", "x-wechat-openid", "x-forwarded-user", "x-auth-request-user", "x-member"];
+const OURS: [&str; 4] =
+    ["x-wechat-subject", "x-wechat-openid", "x-forwarded-user", "x-auth-request-user"];
 
 /// What we say of somebody is said once, and in no other spelling.
 fn ours_alone(got: &HeaderMap) {

@@ -157,11 +157,11 @@ pub(super) struct Inject {
     pub(super) assertion: Option<(Assertions, Box<str>)>,
 }
 
-const AUTH_REQUEST_USER: HeaderName = HeaderName::from_static("x-auth-request-user");
-const AUTH_REQUEST_NAME: HeaderName = HeaderName::from_static("x-auth-request-preferred-username");
-const SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
-const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
-const ASSERTION: HeaderName = HeaderName::from_static("x-wechat-assertion");
+static AUTH_REQUEST_USER: HeaderName = HeaderName::from_static("x-auth-request-user");
+static AUTH_REQUEST_NAME: HeaderName = HeaderName::from_static("x-auth-request-preferred-username");
+static SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
+static NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
+static ASSERTION: HeaderName = HeaderName::from_static("x-wechat-assertion");
 
 impl Rule for Route {
     fn pattern(&self) -> &PathPattern {
@@ -212,18 +212,18 @@ pub(super) struct Introduction<'a> {
 impl Identity for Introduction<'_> {
     fn tell(&self, line: &mut dyn FnMut(&HeaderName, &[u8])) {
         let Some(user) = self.user else { return };
-        if self.inject.headers {
-            user.lines().for_each(|(name, value)| line(&name, value));
-        }
-        if self.inject.x_auth_request {
-            user.lines().for_each(|(name, value)| {
-                if name == SUBJECT {
-                    line(&AUTH_REQUEST_USER, value);
-                } else if name == NICKNAME {
-                    line(&AUTH_REQUEST_NAME, value);
+        user.tell(&mut |name, value| {
+            if self.inject.headers {
+                line(name, value.as_bytes());
+            }
+            if self.inject.x_auth_request {
+                if *name == SUBJECT {
+                    line(&AUTH_REQUEST_USER, value.as_bytes());
+                } else if *name == NICKNAME {
+                    line(&AUTH_REQUEST_NAME, value.as_bytes());
                 }
-            });
-        }
+            }
+        });
         if let Some(assertion) = &self.assertion {
             line(&ASSERTION, assertion.as_bytes());
         }

@@ -454,7 +454,7 @@ fn is_stale(error: &Error) -> bool {
 }
 
 fn satisfies(session: &Session, scope: Scope) -> bool {
-    !scope.has_userinfo() || session.user().record().profile().is_some()
+    !scope.has_userinfo() || session.user().record().fetched_at().is_some()
 }
 
 fn fault(error: &Error) -> Option<crate::wechat::Fault> {

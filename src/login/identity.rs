@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// `X-WeChat-Scope`: what the user granted in this sign-in.
-const SCOPE: HeaderName = HeaderName::from_static("x-wechat-scope");
+static SCOPE: HeaderName = HeaderName::from_static("x-wechat-scope");
 
 /// The user who is signed in, as WeChat told it. Cheap to clone.
 ///
@@ -60,12 +60,12 @@ impl WechatUser {
 
     /// Arbitrary Unicode, once the user has granted `snsapi_userinfo`. Escape it for wherever it goes.
     pub fn nickname(&self) -> Option<&str> {
-        self.record.profile().map(|profile| &*profile.nickname)
+        self.record.nickname()
     }
 
     /// The avatar's URL, where the user has granted `snsapi_userinfo` and has one.
     pub fn avatar(&self) -> Option<&str> {
-        self.record.profile().and_then(|profile| profile.avatar.as_deref())
+        self.record.avatar()
     }
 
     /// The phone number with its country code, such as `+8613580006666`, where a mini-program's user has given it.
@@ -86,14 +86,14 @@ impl WechatUser {
     /// The headers that tell an upstream who the user is.
     pub fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let scope = HeaderValue::from_static(self.scope().as_str());
-        self.record.headers(self.subject).chain([(SCOPE, scope)])
+        self.record.headers(self.subject).chain([(SCOPE.clone(), scope)])
     }
 
-    /// The same, for whoever writes them over a connection.
+    /// The same, for whoever writes them elsewhere.
     #[cfg(feature = "gateway")]
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (HeaderName, &[u8])> {
-        let scope = self.scope().as_str().as_bytes();
-        self.record.lines(self.subject).chain([(SCOPE, scope)])
+    pub(crate) fn tell(&self, line: &mut dyn FnMut(&HeaderName, &str)) {
+        self.record.tell(self.subject, line);
+        line(&SCOPE, self.scope().as_str());
     }
 
     /// What a page of the app may be told.
@@ -112,6 +112,6 @@ impl WechatUser {
 
     /// A profile that was granted once serves a later silent sign-in too.
     pub(crate) fn known(&self) -> Known {
-        if self.record.profile().is_some() { Known::Profile } else { Known::Openid }
+        if self.record.fetched_at().is_some() { Known::Profile } else { Known::Openid }
     }
 }

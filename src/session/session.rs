@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -52,7 +52,8 @@ pub struct Session {
     epoch: Epoch,
     scope: Scope,
     signed_in_at: Timestamp,
-    last_used: AtomicU64,
+    /// How many seconds after the sign-in it was last used. There may be millions of sessions: half the size will do.
+    used_after: AtomicU32,
 }
 
 impl Session {
@@ -69,7 +70,7 @@ impl Session {
             user: kept.user,
             scope: kept.scope,
             signed_in_at: kept.signed_in_at,
-            last_used: AtomicU64::new(kept.begins_at.unix()),
+            used_after: AtomicU32::new(seconds(kept.begins_at.since(kept.signed_in_at))),
         }
     }
 
@@ -113,17 +114,21 @@ impl Session {
 
     /// The moment it was last used.
     pub fn last_used(&self) -> Timestamp {
-        Timestamp::from_unix(self.last_used.load(Ordering::Relaxed))
+        self.signed_in_at + Duration::from_secs(self.used_after.load(Ordering::Relaxed).into())
     }
 
     /// Notes a use. False when one was noted within the same second already.
     pub fn touch(&self, now: Timestamp) -> bool {
         let is_news = self.last_used() < now;
         if is_news {
-            self.last_used.store(now.unix(), Ordering::Relaxed);
+            self.used_after.store(seconds(now.since(self.signed_in_at)), Ordering::Relaxed);
         }
         is_news
     }
+}
+
+fn seconds(span: Duration) -> u32 {
+    u32::try_from(span.as_secs()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! One user of one account: what is known of them, shared by all of their sessions.
 
 use std::{
+    borrow::Cow,
     fmt,
-    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,7 +11,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -22,23 +21,23 @@ use crate::{
 };
 
 /// `X-WeChat-Subject`: who the user is, in the one form that is used everywhere.
-pub(crate) const SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
+static SUBJECT: HeaderName = HeaderName::from_static("x-wechat-subject");
 /// `X-WeChat-Appid`
-pub(crate) const APPID: HeaderName = HeaderName::from_static("x-wechat-appid");
+static APPID: HeaderName = HeaderName::from_static("x-wechat-appid");
 /// `X-WeChat-Openid`
-pub(crate) const OPENID: HeaderName = HeaderName::from_static("x-wechat-openid");
+static OPENID: HeaderName = HeaderName::from_static("x-wechat-openid");
 /// `X-WeChat-Unionid`
-pub(crate) const UNIONID: HeaderName = HeaderName::from_static("x-wechat-unionid");
+static UNIONID: HeaderName = HeaderName::from_static("x-wechat-unionid");
 /// `X-WeChat-Nickname`: percent-encoded UTF-8.
-pub(crate) const NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
+static NICKNAME: HeaderName = HeaderName::from_static("x-wechat-nickname");
 /// `X-WeChat-Avatar`: a URL.
-pub(crate) const AVATAR: HeaderName = HeaderName::from_static("x-wechat-avatar");
+static AVATAR: HeaderName = HeaderName::from_static("x-wechat-avatar");
 /// `X-WeChat-Phone`: the number that a mini-program's user has given, with its country code.
-pub(crate) const PHONE: HeaderName = HeaderName::from_static("x-wechat-phone");
+static PHONE: HeaderName = HeaderName::from_static("x-wechat-phone");
 /// `X-WeChat-Former-Subject`: what the subject was before the user's unionid appeared.
-pub(crate) const FORMER_SUBJECT: HeaderName = HeaderName::from_static("x-wechat-former-subject");
+static FORMER_SUBJECT: HeaderName = HeaderName::from_static("x-wechat-former-subject");
 /// `X-Forwarded-User`: the subject again, for apps that know this name.
-pub(crate) const FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
+static FORWARDED_USER: HeaderName = HeaderName::from_static("x-forwarded-user");
 
 /// What JavaScript's `decodeURIComponent` and every other decoder undoes.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -176,11 +175,12 @@ pub struct UserRecord {
     unionid: Option<UnionId>,
     /// Whether the user was known before the unionid was.
     was_without_unionid: bool,
-    profile: Option<(Profile, Timestamp)>,
+    has_profile: bool,
+    /// When the profile was fetched, where there is one.
+    fetched_at: Timestamp,
     tokens: Option<Tokens>,
-    phone: Option<Box<str>>,
     session_key: Option<SessionKey>,
-    told: Told,
+    text: Text,
 }
 
 /// What the subject of a user is.
@@ -210,7 +210,6 @@ impl UserRecord {
             old.was_without_unionid || (old.unionid.is_none() && told.is_some())
         });
         let unionid = known.or(told);
-        let profile = change.profile.or_else(|| old?.profile.clone());
         let tokens = match change.tokens {
             TokenChange::Keep => old.and_then(|old| old.tokens.clone()),
             TokenChange::Forget(end) => old
@@ -223,15 +222,29 @@ impl UserRecord {
                 Some(newer.cloned().unwrap_or(tokens))
             }
         };
-        let shown = profile.as_ref().map(|(profile, _)| profile);
-        let phone = change.phone.or_else(|| old?.phone.clone());
-        let told = Told::new(key, unionid.as_ref(), shown, phone.as_deref());
+        let (fetched_at, nickname, avatar) = match (&change.profile, old) {
+            (Some((profile, at)), _) => {
+                (Some(*at), Some(&*profile.nickname), profile.avatar.as_deref())
+            }
+            (None, Some(old)) => (old.fetched_at(), old.nickname(), old.avatar()),
+            (None, None) => (None, None, None),
+        };
+        let phone = change.phone.as_deref().or_else(|| old?.phone());
+        let text = Text::new(key, nickname, avatar, phone);
         let session_key = match change.session_key {
             KeyChange::Keep => old.and_then(|old| old.session_key.clone()),
             KeyChange::Replace(key) => Some(key),
             KeyChange::Forget => None,
         };
-        Self { unionid, was_without_unionid, profile, tokens, phone, session_key, told }
+        Self {
+            unionid,
+            was_without_unionid,
+            has_profile: fetched_at.is_some(),
+            fetched_at: fetched_at.unwrap_or(Timestamp::from_unix(0)),
+            tokens,
+            session_key,
+            text,
+        }
     }
 
     /// Says that the user was known before the unionid was, as a store has noted it.
@@ -244,13 +257,13 @@ impl UserRecord {
     pub fn subject(&self, subject: Subject) -> &str {
         match (subject, &self.unionid) {
             (Subject::Unionid, Some(unionid)) => unionid.as_str(),
-            _ => self.told.subject(),
+            _ => self.text.subject(),
         }
     }
 
     /// Who the user was before the unionid appeared, where the subject is the unionid.
     pub fn former_subject(&self, subject: Subject) -> Option<&str> {
-        self.has_changed(subject).then(|| self.told.subject())
+        self.has_changed(subject).then(|| self.text.subject())
     }
 
     /// Whether the user was known before the unionid was.
@@ -275,17 +288,22 @@ impl UserRecord {
 
     /// The phone number, with its country code, where a mini-program's user has given it.
     pub fn phone(&self) -> Option<&str> {
-        self.phone.as_deref()
+        self.text.known(Part::Phone)
     }
 
-    /// Nickname and avatar, once the user has granted them.
-    pub fn profile(&self) -> Option<&Profile> {
-        self.profile.as_ref().map(|(profile, _)| profile)
+    /// The nickname, once the user has granted it. It may be empty.
+    pub fn nickname(&self) -> Option<&str> {
+        self.has_profile.then(|| self.text.known(Part::Nickname).unwrap_or_default())
     }
 
-    /// When the profile was fetched.
+    /// The avatar's URL, once the user has granted it and where there is one.
+    pub fn avatar(&self) -> Option<&str> {
+        self.text.known(Part::Avatar)
+    }
+
+    /// When the profile was fetched: nickname and avatar. None as long as the user has not granted them.
     pub fn fetched_at(&self) -> Option<Timestamp> {
-        self.profile.as_ref().map(|(_, at)| *at)
+        self.has_profile.then_some(self.fetched_at)
     }
 
     /// The user's tokens, where a grant with userinfo scope gave some.
@@ -295,110 +313,119 @@ impl UserRecord {
 
     /// The identity headers of this user, ready to be sent: all but the session's scope.
     pub fn headers(&self, subject: Subject) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        self.parts(subject).map(|(name, part)| {
-            let value = HeaderValue::from_maybe_shared(self.told.text.slice(self.told.range(part)));
-            (name, value.expect("what is told is fit for a header"))
-        })
+        let mut headers = Vec::with_capacity(9);
+        self.tell(subject, &mut |name, value| {
+            let value = HeaderValue::from_str(value).expect("what is told is fit for a header");
+            headers.push((name.clone(), value));
+        });
+        headers.into_iter()
     }
 
-    /// The same, for whoever writes them over a connection.
-    #[cfg(feature = "gateway")]
-    pub(crate) fn lines(&self, subject: Subject) -> impl Iterator<Item = (HeaderName, &[u8])> {
-        self.parts(subject).map(|(name, part)| (name, &self.told.text[self.told.range(part)]))
-    }
-
-    /// Which parts of what is told make which headers.
-    fn parts(&self, subject: Subject) -> impl Iterator<Item = (HeaderName, Part)> {
-        let named = match (subject, &self.unionid) {
-            (Subject::Unionid, Some(_)) => Part::Unionid,
-            _ => Part::Subject,
-        };
-        let profile = self.profile.as_ref().map(|(profile, _)| profile);
-        let has_avatar = profile.is_some_and(|profile| profile.avatar.is_some());
-        let has_phone = !self.told.range(Part::Phone).is_empty();
-        [
-            (SUBJECT, named, true),
-            (FORWARDED_USER, named, true),
-            (FORMER_SUBJECT, Part::Subject, self.has_changed(subject)),
-            (APPID, Part::Appid, true),
-            (OPENID, Part::Openid, true),
-            (UNIONID, Part::Unionid, self.unionid.is_some()),
-            (NICKNAME, Part::Nickname, profile.is_some()),
-            (AVATAR, Part::Avatar, has_avatar),
-            (PHONE, Part::Phone, has_phone),
-        ]
-        .into_iter()
-        .filter_map(|(name, part, is_known)| is_known.then_some((name, part)))
+    /// The same, for whoever writes them elsewhere.
+    pub(crate) fn tell(&self, subject: Subject, line: &mut dyn FnMut(&HeaderName, &str)) {
+        let text = &self.text;
+        let named = self.subject(subject);
+        line(&SUBJECT, named);
+        line(&FORWARDED_USER, named);
+        if let Some(former) = self.former_subject(subject) {
+            line(&FORMER_SUBJECT, former);
+        }
+        let (appid, openid) = text.identifiers();
+        line(&APPID, appid);
+        line(&OPENID, openid);
+        if let Some(unionid) = &self.unionid {
+            line(&UNIONID, unionid.as_str());
+        }
+        if self.has_profile {
+            line(&NICKNAME, text.told(Part::Nickname));
+        }
+        for (name, part) in [(&AVATAR, Part::Avatar), (&PHONE, Part::Phone)] {
+            let told = text.told(part);
+            if !told.is_empty() {
+                line(name, told);
+            }
+        }
     }
 }
 
-/// What an upstream is told of a user, in one piece of memory of which each header is a part: there is one for every user
-/// who is signed in, and pieces of their own would take several times as much.
+/// What is known of a user as text, in one piece of memory: there is one for every user who is signed in, and pieces of
+/// their own would take several times as much.
 #[derive(Debug)]
-struct Told {
-    /// `appid:openid`, and behind it what is known of the rest, encoded for headers.
-    text: Bytes,
-    /// Where the parts end from the openid on.
-    ends: [u32; 5],
+struct Text {
+    /// The subject, then each [`Part`] as headers tell it, then as it is, where that differs.
+    all: Box<str>,
+    /// Where the subject ends and each part that is told, and where the parts end that differ, but for the last one.
+    ends: [u32; 6],
 }
 
-/// A part of it.
 #[derive(Clone, Copy)]
 enum Part {
-    Subject,
-    Appid,
-    Openid,
-    Unionid,
     Nickname,
     Avatar,
     Phone,
 }
 
-impl Told {
+impl Text {
     fn new(
         key: &UserKey,
-        unionid: Option<&UnionId>,
-        profile: Option<&Profile>,
+        nickname: Option<&str>,
+        avatar: Option<&str>,
         phone: Option<&str>,
     ) -> Self {
-        let mut text = key.to_string();
-        let mut ends = [end(&text); 5];
-        text.push_str(unionid.map_or("", UnionId::as_str));
-        ends[1] = end(&text);
-        text.extend(
-            profile.map(|it| utf8_percent_encode(&it.nickname, COMPONENT)).into_iter().flatten(),
+        let known = [nickname, avatar, phone].map(Option::unwrap_or_default);
+        let told: [Cow<'_, str>; 3] = [
+            utf8_percent_encode(known[0], COMPONENT).into(),
+            utf8_percent_encode(known[1], URL).into(),
+            // Of this nobody has said what may be in it.
+            Some(known[2])
+                .filter(|it| HeaderValue::from_str(it).is_ok())
+                .unwrap_or_default()
+                .into(),
+        ];
+        let differs =
+            known.iter().zip(&told).map(|(known, told)| if known == told { "" } else { *known });
+        let subject = key.to_string();
+        let parts = told.iter().map(|told| &**told).chain(differs);
+        let mut all = String::with_capacity(
+            subject.len() + parts.clone().map(str::len).sum::<usize>(), // not a byte more than it takes
         );
-        ends[2] = end(&text);
-        let avatar = profile.and_then(|it| it.avatar.as_deref());
-        text.extend(avatar.map(|url| utf8_percent_encode(url, URL)).into_iter().flatten());
-        ends[3] = end(&text);
-        // Identifiers were checked and text is encoded; of this nobody has said what may be in it.
-        text.push_str(phone.filter(|it| HeaderValue::from_str(it).is_ok()).unwrap_or_default());
-        ends[4] = end(&text);
-        // Not a byte more than it takes.
-        Self { text: Bytes::from(text.into_boxed_str().into_boxed_bytes()), ends }
-    }
-
-    fn subject(&self) -> &str {
-        std::str::from_utf8(&self.text[self.range(Part::Subject)]).expect("identifiers are ASCII")
-    }
-
-    fn range(&self, part: Part) -> Range<usize> {
-        let [openid, unionid, nickname, avatar, phone] = self.ends.map(|end| end as usize);
-        match part {
-            Part::Subject => 0..openid,
-            Part::Appid => 0..AppId::LENGTH,
-            Part::Openid => AppId::LENGTH + 1..openid,
-            Part::Unionid => openid..unionid,
-            Part::Nickname => unionid..nickname,
-            Part::Avatar => nickname..avatar,
-            Part::Phone => avatar..phone,
+        let mut ends = Vec::with_capacity(7);
+        for part in [&*subject].into_iter().chain(parts) {
+            all.push_str(part);
+            ends.push(u32::try_from(all.len()).expect("nobody has a name of gigabytes"));
         }
+        Self { all: all.into(), ends: *ends.first_chunk().expect("there are seven") }
     }
-}
 
-fn end(text: &str) -> u32 {
-    u32::try_from(text.len()).expect("nobody has a name of gigabytes")
+    /// `appid:openid`
+    fn subject(&self) -> &str {
+        &self.all[..self.end(0)]
+    }
+
+    /// Appid and openid.
+    fn identifiers(&self) -> (&str, &str) {
+        let (appid, openid) = self.subject().split_at(AppId::LENGTH);
+        (appid, &openid[1..])
+    }
+
+    /// A part as headers tell it. Empty where nothing is known.
+    fn told(&self, part: Part) -> &str {
+        self.between(part as usize)
+    }
+
+    /// A part as it is, where something is known.
+    fn known(&self, part: Part) -> Option<&str> {
+        let known = [self.between(part as usize + 3), self.told(part)];
+        known.into_iter().find(|text| !text.is_empty())
+    }
+
+    fn between(&self, at: usize) -> &str {
+        &self.all[self.end(at)..self.end(at + 1)]
+    }
+
+    fn end(&self, at: usize) -> usize {
+        self.ends.get(at).map_or(self.all.len(), |end| *end as usize)
+    }
 }
 
 /// The place of one user of one account. Lives at least as long as the longest session that may use it.

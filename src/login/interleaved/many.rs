@@ -81,7 +81,7 @@ async fn updates(turns: Turns, kind: Kind) -> Result<(), String> {
     turns.play(parts).await;
     let slot = stage.store().user(&user("alice")).await.expect("the store is there");
     let record = slot.ok_or("the user is known")?.record();
-    promise(record.profile().is_some(), "the profile is kept")?;
+    promise(record.fetched_at().is_some(), "the profile is kept")?;
     promise(record.phone().is_some(), "the phone is kept")?;
     promise(record.unionid().is_some(), "the unionid is kept")
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    super::{Profile, Subject as Naming, TokenChange, Tokens, UserChange, UserRecord},
+    super::{Profile, Subject as Naming, TokenChange, Tokens, UserChange},
     Subject, World, key, key_of, sessions,
 };
 use crate::{
@@ -34,10 +34,6 @@ fn unionid(text: &str) -> UserChange {
     UserChange { unionid: Some(unionid), ..UserChange::default() }
 }
 
-fn nickname(record: &UserRecord) -> Option<&str> {
-    record.profile().map(|profile| &*profile.nickname)
-}
-
 async fn what_a_change_does_not_tell_stays_known<S: Subject>(world: World<S>) {
     let user = key("o1");
     let unknown = world.store().user(&user).await.expect("a user can be asked for");
@@ -47,8 +43,8 @@ async fn what_a_change_does_not_tell_stays_known<S: Subject>(world: World<S>) {
     let slot = world.put(&user, UserChange::default()).await;
     for slot in [Some(slot), world.other().user(&user).await.expect("it can be asked for")] {
         let record = slot.expect("it was just put").record();
-        assert_eq!(nickname(&record), Some("小明 😀"));
-        assert_eq!(record.profile().and_then(|p| p.avatar.as_deref()), Some("https://a/0"));
+        assert_eq!(record.nickname(), Some("小明 😀"));
+        assert_eq!(record.avatar(), Some("https://a/0"));
         assert_eq!(record.fetched_at(), Some(Timestamp::from_unix(7)));
         assert_eq!(record.unionid().map(UnionId::as_str), Some("u1"));
     }
@@ -56,7 +52,7 @@ async fn what_a_change_does_not_tell_stays_known<S: Subject>(world: World<S>) {
     world.put(&user, profile("小红")).await;
     let session = world.store().load(session.id()).await.expect("it can be loaded");
     let record = session.expect("it is good").user().record();
-    assert_eq!(nickname(&record), Some("小红"), "a session knows its user as they are now");
+    assert_eq!(record.nickname(), Some("小红"), "a session knows its user as they are now");
 }
 
 async fn of_changes_that_come_at_once_none_is_lost<S: Subject>(world: World<S>) {
@@ -73,7 +69,7 @@ async fn of_changes_that_come_at_once_none_is_lost<S: Subject>(world: World<S>) 
         two.await.expect("it ends").expect("a user can be put");
         let slot = world.store().user(&user).await.expect("it can be asked for");
         let record = slot.expect("it is known").record();
-        assert_eq!(nickname(&record), Some(&*nick), "round {round}");
+        assert_eq!(record.nickname(), Some(&*nick), "round {round}");
         assert_eq!(record.phone(), Some(&*phone), "round {round}");
     }
 }
@@ -124,7 +120,7 @@ async fn a_late_change_brings_nobody_back<S: Subject>(world: World<S>) {
     let slot = world.put(&user, UserChange::default()).await;
     assert!(store.change_user(&slot, profile("小明")).await.expect("a user can be changed"));
     let known = other.user(&user).await.expect("it can be asked for").expect("it is known");
-    assert_eq!(nickname(&known.record()), Some("小明"));
+    assert_eq!(known.record().nickname(), Some("小明"));
     // A slot shows who its user is now, so what was known before is asked for anew.
     let before = store.user(&user).await.expect("it can be asked for").expect("it is known");
     other.remove_user(&user).await.expect("a user can be forgotten");
@@ -133,7 +129,7 @@ async fn a_late_change_brings_nobody_back<S: Subject>(world: World<S>) {
     world.put(&user, UserChange::default()).await;
     assert!(!store.change_user(&before, profile("小红")).await.expect("it can be tried"));
     let known = other.user(&user).await.expect("it can be asked for").expect("it is known");
-    assert_eq!(nickname(&known.record()), None, "who has come back is known anew");
+    assert_eq!(known.record().nickname(), None, "who has come back is known anew");
 }
 
 async fn all_sessions_of_a_user_end_and_no_others<S: Subject>(world: World<S>) {
@@ -150,7 +146,7 @@ async fn all_sessions_of_a_user_end_and_no_others<S: Subject>(world: World<S>) {
     assert!(world.is_good(other.id()).await && world.is_good(elsewhere.id()).await);
     let again = world.sign_in("o1").await;
     assert!(world.is_good(again.id()).await && !world.is_good(first.id()).await);
-    assert_eq!(nickname(&again.user().record()), Some("小明"), "what is known of them stays");
+    assert_eq!(again.user().record().nickname(), Some("小明"), "what is known of them stays");
     world.store().remove_all_of(&key("nobody")).await.expect("nobody has no sessions to end");
 }
 
@@ -166,7 +162,7 @@ async fn a_forgotten_user_has_no_sessions_and_none_comes_back<S: Subject>(world:
 
     let again = world.sign_in("o1").await;
     assert!(world.is_good(again.id()).await && !world.is_good(session.id()).await);
-    assert_eq!(nickname(&again.user().record()), None);
+    assert_eq!(again.user().record().nickname(), None);
     let late = world.begin(slot).await;
     assert!(!world.is_good(late.id()).await, "nor does it come back with whom had it in hand");
     world.store().remove_user(&key("nobody")).await.expect("nobody is forgotten already");
@@ -187,7 +183,7 @@ async fn all_sessions_of_an_account_end_and_no_others<S: Subject>(world: World<S
     assert!(world.is_good(elsewhere.id()).await);
     let again = world.sign_in("o1").await;
     assert!(world.is_good(again.id()).await && !world.is_good(one.id()).await);
-    assert_eq!(nickname(&again.user().record()), Some("小明"), "what is known of them stays");
+    assert_eq!(again.user().record().nickname(), Some("小明"), "what is known of them stays");
 }
 
 async fn a_user_is_kept_as_long_as_a_session_of_theirs<S: Subject>(world: World<S>) {
@@ -197,6 +193,6 @@ async fn a_user_is_kept_as_long_as_a_session_of_theirs<S: Subject>(world: World<
         world.advance(24 * Duration::from_secs(59 * 60)).await;
         let session = world.store().load(session.id()).await.expect("it can be loaded");
         let record = session.expect("it is good for seven days").user().record();
-        assert_eq!(nickname(&record), Some("小明"));
+        assert_eq!(record.nickname(), Some("小明"));
     }
 }

@@ -103,16 +103,15 @@ fn user_key(saved: &SavedSession) -> Option<UserKey> {
 }
 
 pub(crate) fn seal_user(keys: &KeyRing, name: &str, record: &UserRecord) -> Vec<u8> {
-    let fetched_at = record.fetched_at().map_or(0, Timestamp::unix);
     let saved = SavedUser {
         unionid: record.unionid().map(|unionid| unionid.as_str().to_owned()),
         was_without_unionid: record.was_without_unionid(),
         phone: record.phone().map(Into::into),
         session_key: record.session_key().map(|key| key.expose().to_owned()),
-        profile: record.profile().map(|profile| SavedProfile {
-            nickname: profile.nickname.clone(),
-            avatar: profile.avatar.clone(),
-            fetched_at,
+        profile: record.fetched_at().map(|fetched_at| SavedProfile {
+            nickname: record.nickname().unwrap_or_default().into(),
+            avatar: record.avatar().map(Into::into),
+            fetched_at: fetched_at.unix(),
         }),
         tokens: record.tokens().map(|tokens| SavedTokens {
             access: tokens.access.expose().to_owned(),
@@ -218,7 +217,8 @@ mod tests {
         for record in [record(), UserRecord::new(&key(), None, UserChange::default())] {
             let sealed = seal_user(&keys, "u", &record);
             let back = open_user(&keys, "u", &key(), &sealed).unwrap();
-            assert_eq!(back.profile(), record.profile());
+            assert_eq!(back.nickname(), record.nickname());
+            assert_eq!(back.avatar(), record.avatar());
             assert_eq!(back.unionid(), record.unionid());
             assert_eq!(back.fetched_at(), record.fetched_at());
             assert_eq!(back.phone(), record.phone());

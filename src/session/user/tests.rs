@@ -1,6 +1,7 @@
 //! Tests of what is known of a user: headers, subjects, and refreshes.
 
 use super::*;
+use crate::session::Session;
 
 fn key() -> UserKey {
     UserKey {
@@ -60,10 +61,10 @@ fn c19_w11_any_nickname_is_fit_for_a_header() {
 fn what_a_sign_in_does_not_tell_stays_known() {
     let slot = slot_with(profile("小明", None));
     slot.update(&unionid("o1"));
-    assert_eq!(&*slot.record().profile().unwrap().nickname, "小明");
+    assert_eq!(slot.record().nickname(), Some("小明"));
     assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
     slot.update(&profile("小红", None));
-    assert_eq!(&*slot.record().profile().unwrap().nickname, "小红");
+    assert_eq!(slot.record().nickname(), Some("小红"));
     assert_eq!(header(&slot, &UNIONID).as_deref(), Some("o1"));
 }
 
@@ -151,4 +152,26 @@ fn a_former_subject_is_of_who_was_known_before_the_unionid_alone() {
     never_told.update(&UserChange::default());
     never_told.update(&unionid("u1"));
     assert_eq!(former(&never_told), Some(never_told.key().to_string()));
+}
+
+#[test]
+fn what_is_not_fit_for_a_header_is_known_all_the_same() {
+    let slot = slot_with(profile("小明 😀", Some("https://wx.example.com/头像")));
+    slot.update(&UserChange { phone: Some("+86\n1".into()), ..UserChange::default() });
+    let record = slot.record();
+    assert_eq!(record.nickname(), Some("小明 😀"));
+    assert_eq!(record.avatar(), Some("https://wx.example.com/头像"));
+    assert_eq!((record.phone(), header(&slot, &PHONE)), (Some("+86\n1"), None));
+    slot.update(&UserChange { phone: Some("+8613580006666".into()), ..profile("ming", None) });
+    let record = slot.record();
+    assert_eq!((record.nickname(), record.avatar()), (Some("ming"), None));
+    assert_eq!(record.phone(), header(&slot, &PHONE).as_deref());
+    assert_eq!(header(&slot, &NICKNAME).as_deref(), Some("ming"));
+}
+
+/// There may be a million of them, and each word of one is 8 MB then. With what the allocator adds, these fill its pieces.
+#[test]
+fn a_user_takes_no_more_room_than_is_said() {
+    let sizes = (size_of::<UserSlot>(), size_of::<UserRecord>(), size_of::<Session>());
+    assert_eq!(sizes, (88, 152, 56));
 }
