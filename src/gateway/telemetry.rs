@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing::Subscriber;
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
+use tracing::{Level, Subscriber};
+use tracing_subscriber::{Registry, filter::Targets, fmt::MakeWriter, layer::SubscriberExt};
 
 /// Where the level of the logs is looked for, in this order.
 const VARIABLES: [&str; 2] = ["WXGATE_LOG", "RUST_LOG"];
@@ -38,40 +38,34 @@ fn set(subscriber: impl Subscriber + Send + Sync) {
     tracing::subscriber::set_global_default(subscriber).ok();
 }
 
-fn filter(read: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, String> {
+fn filter(read: impl Fn(&str) -> Option<String>) -> Result<Targets, String> {
     let set = VARIABLES.iter().find_map(|name| Some((name, read(name)?)));
     match set {
-        Some((name, text)) => {
-            EnvFilter::try_new(&text).map_err(|error| format!("{name}={text:?}: {error}"))
-        }
-        None => Ok(EnvFilter::new("info")),
+        Some((name, text)) => text.parse().map_err(|error| format!("{name}={text:?}: {error}")),
+        None => Ok(Targets::new().with_default(Level::INFO)),
     }
 }
 
-fn text<W>(filter: EnvFilter, writer: W, colours: bool) -> impl Subscriber + Send + Sync
+fn text<W>(filter: Targets, writer: W, colours: bool) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(colours)
-        .finish()
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(colours);
+    Registry::default().with(filter).with(lines)
 }
 
 /// One flat object a line, so that a field is found under its own name.
-pub(super) fn json<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+pub(super) fn json<W>(filter: Targets, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .json()
         .flatten_event(true)
         .with_current_span(false)
-        .with_span_list(false)
-        .finish()
+        .with_span_list(false);
+    Registry::default().with(filter).with(lines)
 }
 
 #[cfg(test)]
@@ -115,7 +109,7 @@ pub(super) mod testing {
     /// What `work` writes into the JSON log at this level.
     pub(in crate::gateway) fn logged(filter: &str, work: impl FnOnce()) -> Vec<Value> {
         let pages = Pages::default();
-        let log = json(EnvFilter::new(filter), pages.clone());
+        let log = json(filter.parse().expect("it is a filter"), pages.clone());
         tracing::subscriber::with_default(log, work);
         let lines = pages.text();
         lines.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
@@ -149,7 +143,7 @@ mod tests {
     #[test]
     fn text_is_one_line_with_the_same_fields_and_nothing_for_the_terminal_to_obey() {
         let pages = Pages::default();
-        let log = text(EnvFilter::new("info"), pages.clone(), false);
+        let log = text("info".parse().unwrap(), pages.clone(), false);
         tracing::subscriber::with_default(log, speak);
         let line = pages.text();
         assert_eq!(line.lines().count(), 1, "{line}");
