@@ -43,7 +43,6 @@ fn decide(criterion: &mut Criterion) {
         is_admitted: true,
         follows: None,
         asker: Asker::Visitor,
-        has_token: false,
         site: Site {
             public_url: &public_url,
             any_browser: None,

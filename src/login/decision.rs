@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method, header};
 
 use super::policy::{Demand, Login, Outside};
-use crate::{origin::Origin, wechat::Scope};
+use crate::{origin::Origin, session::token, wechat::Scope};
 
 /// The endpoints of our own, below [`PREFIX`](super::PREFIX).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +72,15 @@ pub struct Facts<'a> {
     pub follows: Option<bool>,
     /// Who has asked.
     pub asker: Asker,
-    /// Whether the request names its session in a header, as clients do that keep no cookies and walk no redirects.
-    pub has_token: bool,
     /// Where people sign in, and what they need for it.
     pub site: Site<'a>,
+}
+
+impl Facts<'_> {
+    /// Whether the request names its session in a header, as clients do that keep no cookies and walk no redirects.
+    fn has_token(&self) -> bool {
+        token::is_in(self.headers)
+    }
 }
 
 /// Who waits for the answer.
@@ -184,7 +189,7 @@ fn refuse(facts: &Facts<'_>, demand: &Demand, scope: Scope) -> Decision {
     if is_preflight(facts) {
         return Decision::Preflight;
     }
-    if facts.has_token || !is_navigation(facts.method, facts.headers) {
+    if facts.has_token() || !is_navigation(facts.method, facts.headers) {
         return Decision::Unauthorized(scope);
     }
     if demand.keeps_fragment() {
@@ -233,7 +238,7 @@ fn attend(facts: &Facts<'_>, endpoint: Endpoint) -> Decision {
         Endpoint::Logout if reads => Decision::AskLogout,
         Endpoint::Logout if *facts.method == Method::POST => {
             // No other site can make a browser send a token.
-            if facts.has_token || is_same_origin(facts.headers, facts.site.public_url) {
+            if facts.has_token() || is_same_origin(facts.headers, facts.site.public_url) {
                 Decision::Logout
             } else {
                 Decision::ForeignLogout

@@ -275,12 +275,13 @@ impl Gate {
         follows: Option<bool>,
     ) -> Standing {
         let uri = full_uri(head);
-        let has_token = token::is_in(&head.headers);
         let is_own = |appid: &AppId| *self.0.account.appid() == *appid;
         let is_ours = |session: &Arc<Session>| {
             let appid = &session.user().key().appid;
             // A browser can be sent to sign in with the other account. A client with a token has no other.
-            is_own(appid) || (self.accepts(appid) && (has_token || !demand.is_for_own_account()))
+            is_own(appid)
+                || (self.accepts(appid)
+                    && (token::is_in(&head.headers) || !demand.is_for_own_account()))
         };
         let user = session.filter(is_ours).map(|session| self.user(session));
         let facts = Facts {
@@ -297,7 +298,6 @@ impl Gate {
                 self.keeper().followers.peek(user.session().user().key())
             }),
             asker,
-            has_token,
             site: self.site(),
         };
         let session = || user.as_ref().map(|user| user.session().clone());

@@ -142,6 +142,9 @@ impl Asked {
         for (name, value) in lines {
             headers.append(name, value.clone());
         }
+        if self.has_token {
+            headers.insert(token::HEADER, HeaderValue::from_static("token"));
+        }
         let public_url = Origin::parse("https://h5.example.com").unwrap();
         let cors_origins = &[Origin::parse("https://app.example.com").unwrap()];
         let facts = Facts {
@@ -154,7 +157,6 @@ impl Asked {
             is_admitted: true,
             follows: self.follows,
             asker: self.asker,
-            has_token: self.has_token,
             site: Site {
                 public_url: &public_url,
                 any_browser: self.any_browser,

@@ -14,7 +14,6 @@ struct Case {
     is_admitted: bool,
     follows: Option<bool>,
     asker: Asker,
-    has_token: bool,
     is_wecom: bool,
     any_browser: Option<Scope>,
 }
@@ -30,7 +29,6 @@ impl Case {
             is_admitted: true,
             follows: None,
             asker: Asker::Visitor,
-            has_token: false,
             is_wecom: false,
             any_browser: None,
         }
@@ -74,7 +72,6 @@ impl Case {
             is_admitted: self.is_admitted,
             follows: self.follows,
             asker: self.asker,
-            has_token: self.has_token,
             site,
         };
         decide(&facts, demand)
@@ -301,12 +298,14 @@ fn only_our_own_page_can_sign_somebody_out() {
 
 #[test]
 fn a_client_with_a_token_is_told_and_never_sent_anywhere() {
-    let asked = Case { has_token: true, ..Case::page() };
+    let asked = Case::page().with("x-wechat-session", "token");
     assert_eq!(asked.decide(Login::Base), Decision::Unauthorized(Scope::Base));
     let known = Case { session: Some(Known::Openid), ..asked };
     assert_eq!(known.decide(Login::Base), Decision::Pass);
     let logout = Case::endpoint(Endpoint::Logout).method(Method::POST);
-    assert_eq!(Case { has_token: true, ..logout }.decide(Login::Off), Decision::Logout);
+    let logout = logout.with("origin", "https://evil.example.com");
+    assert_eq!(logout.decide(Login::Off), Decision::ForeignLogout);
+    assert_eq!(logout.with("x-wechat-session", "token").decide(Login::Off), Decision::Logout);
     let page = "https://servicewechat.com/wx0123456789abcdef/0/page-frame.html";
     let mini_program = Case::page().with("referer", page).with("accept", "*/*");
     assert_eq!(mini_program.decide(Login::Base), Decision::Unauthorized(Scope::Base));
