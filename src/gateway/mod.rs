@@ -22,6 +22,7 @@
 
 mod access_log;
 mod admin;
+mod alarm;
 pub(crate) mod client_address;
 pub mod config;
 pub(crate) mod forward_auth;

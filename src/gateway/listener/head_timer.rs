@@ -4,7 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -12,10 +12,10 @@ use std::{
 };
 
 use hyper::rt::{Sleep, Timer};
-use pin_project_lite::pin_project;
 use tokio::time;
 
 use super::{Limits, watched::Pulse};
+use crate::gateway::alarm::Alarm;
 
 /// A clock for one HTTP/1.1 connection. hyper asks it for one thing, a sleep for as long as the next head may take, and
 /// knows one limit for that, where there are two: so the sleep looks for itself which of them holds.
@@ -26,11 +26,13 @@ pub(super) struct HeadTimer {
     /// When the first head has to be here, also when nothing has come of it yet.
     first: time::Instant,
     is_first: AtomicBool,
+    alarm: Arc<Mutex<Alarm>>,
 }
 
 impl HeadTimer {
     pub(super) fn new(pulse: Arc<Pulse>, limits: Limits, first: time::Instant) -> Self {
-        Self { pulse, limits, first, is_first: AtomicBool::new(true) }
+        let alarm = Arc::new(Mutex::new(Alarm::new(first)));
+        Self { pulse, limits, first, is_first: AtomicBool::new(true), alarm }
     }
 }
 
@@ -43,9 +45,10 @@ impl Timer for HeadTimer {
         self.pulse.wait_for_head();
         let first = self.is_first.swap(false, Ordering::Relaxed);
         let until = if first { self.first } else { time::Instant::now() + self.limits.keep_alive };
+        lock(&self.alarm).set(until);
         Box::pin(HeadSleep {
-            sleep: time::sleep_until(until),
-            head: Head { pulse: self.pulse.clone() },
+            alarm: self.alarm.clone(),
+            pulse: self.pulse.clone(),
             limit: self.limits.request_head,
             begun: first,
         })
@@ -56,15 +59,12 @@ impl Timer for HeadTimer {
     }
 }
 
-pin_project! {
-    /// Lasts for as long as the head may take to arrive.
-    struct HeadSleep {
-        #[pin]
-        sleep: time::Sleep,
-        head: Head,
-        limit: Duration,
-        begun: bool,
-    }
+/// Lasts for as long as the head may take to arrive. There is one at a time, so they share the connection's alarm.
+struct HeadSleep {
+    alarm: Arc<Mutex<Alarm>>,
+    pulse: Arc<Pulse>,
+    limit: Duration,
+    begun: bool,
 }
 
 impl Sleep for HeadSleep {}
@@ -74,22 +74,22 @@ impl Future for HeadSleep {
 
     /// hyper polls it whenever it has read something and the head is still not whole.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
-        if !*this.begun && this.head.pulse.head_has_begun() {
-            *this.begun = true;
-            this.sleep.as_mut().reset(time::Instant::now() + *this.limit);
+        let this = self.get_mut();
+        if !this.begun && this.pulse.head_has_begun() {
+            this.begun = true;
+            lock(&this.alarm).set(time::Instant::now() + this.limit);
         }
-        this.sleep.poll(context)
+        lock(&this.alarm).poll(context)
     }
 }
 
-/// A head that is waited for.
-struct Head {
-    pulse: Arc<Pulse>,
-}
-
-impl Drop for Head {
+impl Drop for HeadSleep {
     fn drop(&mut self) {
         self.pulse.head_is_here();
     }
+}
+
+/// Never waited for: a connection is served by one task.
+fn lock(alarm: &Mutex<Alarm>) -> MutexGuard<'_, Alarm> {
+    alarm.lock().unwrap_or_else(PoisonError::into_inner)
 }

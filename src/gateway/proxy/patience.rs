@@ -1,22 +1,23 @@
 //! How long is waited for the head of an answer, and who is blamed when it does not come.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::pin,
+    future::poll_fn,
     task::{Context, Poll},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{failure::Failure, request_body::Progress};
+use crate::gateway::alarm::Alarm;
 
 /// How long a client may send nothing of a body that the upstream would take.
 const LONGEST_STALL: Duration = Duration::from_secs(30);
 
 /// Polls until there is an answer, until the upstream has been silent for `limit`, or until the client has been. While
-/// the client's body moves, the upstream has nothing to answer yet.
+/// the client's body moves, the upstream has nothing to answer yet. The alarm is that of the connection, where it has one.
 pub(super) async fn wait<T>(
+    alarm: &mut Option<Alarm>,
     limit: Option<Duration>,
     progress: Option<&Progress>,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
@@ -27,7 +28,8 @@ pub(super) async fn wait<T>(
     let stall = limit.map_or(LONGEST_STALL, |limit| limit.min(LONGEST_STALL));
     let first = if progress.is_some() { stall } else { limit.unwrap_or(stall) };
     let (mut seen, mut moved_at) = (0, Instant::now());
-    let mut alarm = pin!(sleep_until(moved_at + first));
+    let alarm = alarm.get_or_insert_with(|| Alarm::new(moved_at + first));
+    alarm.set(moved_at + first);
     poll_fn(|context| {
         if let Poll::Ready(answer) = poll(context) {
             return Poll::Ready(Ok(answer));
@@ -36,7 +38,7 @@ pub(super) async fn wait<T>(
         if mark != seen {
             (seen, moved_at) = (mark, Instant::now());
         }
-        while alarm.as_mut().poll(context).is_ready() {
+        while alarm.poll(context).is_ready() {
             let silent = moved_at.elapsed();
             if Progress::is_waiting(mark) && silent >= stall {
                 return Poll::Ready(Err(Failure::ClientStalled(stall)));
@@ -49,9 +51,7 @@ pub(super) async fn wait<T>(
             // Not yet: whichever comes first.
             let next =
                 if silent < stall { Some(stall) } else { limit.filter(|limit| silent < *limit) };
-            alarm
-                .as_mut()
-                .reset(next.map_or_else(|| Instant::now() + stall, |next| moved_at + next));
+            alarm.set(next.map_or_else(|| Instant::now() + stall, |next| moved_at + next));
         }
         Poll::Pending
     })
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     async fn never(limit: Option<Duration>) -> Result<(), Failure> {
-        wait(limit, None, |_| Poll::<()>::Pending).await
+        wait(&mut None, limit, None, |_| Poll::<()>::Pending).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -86,14 +86,15 @@ mod tests {
             progress.note_waiting();
             let began = Instant::now();
             let limit = limit.map(Duration::from_secs);
-            let failure = wait(limit, Some(&progress), |_| Poll::<()>::Pending).await.unwrap_err();
+            let failure =
+                wait(&mut None, limit, Some(&progress), |_| Poll::<()>::Pending).await.unwrap_err();
             assert!(matches!(failure, Failure::ClientStalled(_)), "{failure}");
             assert_eq!(began.elapsed().as_secs(), expected);
         }
         let progress = Progress::default();
-        let failure =
-            wait(Some(Duration::from_secs(600)), Some(&progress), |_| Poll::<()>::Pending);
-        let failure = failure.await.unwrap_err();
+        let limit = Some(Duration::from_secs(600));
+        let failure = wait(&mut None, limit, Some(&progress), |_| Poll::<()>::Pending).await;
+        let failure = failure.unwrap_err();
         assert!(
             matches!(failure, Failure::ResponseTimeout(_)),
             "the whole body was sent: {failure}"

@@ -112,10 +112,13 @@ async fn answer(
     progress: Option<&Progress>,
 ) -> Result<Result<Head, Trouble>, Failure> {
     let is_for_head = head.method == Method::HEAD;
-    patience::wait(exchange.response_head, progress, |context| {
+    let mut alarm = ongoing.alarm().take();
+    let answer = patience::wait(&mut alarm, exchange.response_head, progress, |context| {
         ongoing.poll_head(context, is_for_head)
     })
-    .await
+    .await;
+    *ongoing.alarm() = alarm;
+    answer
 }
 
 /// The answer as it goes on. Its connection comes back to the pool, if there is one.

@@ -130,7 +130,7 @@ impl Shared {
             Ok(Some(answer)) => answer,
             Ok(None) => {
                 let poll = |context: &mut Context<'_>| answer.as_mut().poll(context);
-                patience::wait(exchange.response_head, progress, poll).await?
+                patience::wait(&mut None, exchange.response_head, progress, poll).await?
             }
         };
         let response = answer.map_err(fails)?;

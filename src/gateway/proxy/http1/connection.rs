@@ -10,7 +10,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use crate::gateway::wire::Wire;
+use crate::gateway::{alarm::Alarm, wire::Wire};
 
 /// What is made for reading into. Most answers fit, head and all.
 const ROOM: usize = 8 * 1024;
@@ -30,6 +30,7 @@ pub(in super::super) struct Connection {
     pub(super) outbox: Outbox,
     /// Whether anything of this request has left us.
     pub(super) has_written: bool,
+    pub(super) alarm: Option<Alarm>,
 }
 
 /// What is to be written: text of ours, then a piece of a body, then the text that ends it.
@@ -44,7 +45,8 @@ pub(super) struct Outbox {
 impl Connection {
     pub(in super::super) fn new(wire: Wire) -> Self {
         let unread = BytesMut::with_capacity(ROOM);
-        Self { wire, unread, room: ROOM, outbox: Outbox::default(), has_written: false }
+        let outbox = Outbox::default();
+        Self { wire, unread, room: ROOM, outbox, has_written: false, alarm: None }
     }
 
     /// The head of a request, to be written with the next request that is begun.

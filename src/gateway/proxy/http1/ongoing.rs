@@ -13,7 +13,7 @@ use super::{
     head::{BadHead, Head, LARGEST_HEAD, read_head},
     sending::{Sending, Unsent},
 };
-use crate::gateway::wire::Wire;
+use crate::gateway::{alarm::Alarm, wire::Wire};
 
 /// A request that was begun on a connection, until its answer has ended.
 pub(in super::super) struct Ongoing {
@@ -63,6 +63,11 @@ impl Ongoing {
     /// Whether nothing of the request has left us.
     pub(in super::super) fn is_untouched(&self) -> bool {
         !self.connection.has_written
+    }
+
+    /// For how long is waited on this connection.
+    pub(in super::super) fn alarm(&mut self) -> &mut Option<Alarm> {
+        &mut self.connection.alarm
     }
 
     /// Sends what can be sent, and reads until the head of the answer is there.
