@@ -64,6 +64,11 @@ impl Handle {
         (handle.to_string() == text).then_some(handle)
     }
 
+    /// Half of it, as good as random.
+    pub(super) fn half(self) -> u64 {
+        u64::from_be_bytes(*self.to_bytes().last_chunk().expect("there are sixteen"))
+    }
+
     /// One of so many equal parts, the same for the same handle.
     pub(super) fn shard(self, count: usize) -> usize {
         usize::try_from(self.0 % count as u128).expect("it is less than a usize")

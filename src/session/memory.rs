@@ -1,7 +1,6 @@
 //! The in-process store: bounded tables that forget by themselves.
 
 mod dated;
-mod recent;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,10 +18,10 @@ use moka::{
 };
 
 use dated::{Dated, Forgets};
-use recent::{Named, Recent};
 
 use super::{
     id::{Handle, SessionId},
+    recent::{Named, Recent},
     session::{Lifetimes, NewSession, Session},
     store::{Lease, ListQuery, Lookup, OneUse, SessionInfo, SessionPage, Store, StoreError, Work},
     user::{AccountSlot, UserChange, UserKey, UserSlot},
@@ -46,7 +45,7 @@ pub struct MemoryStore {
     used: Cache<OneUse, Dated<()>>,
     outcomes: Cache<OneUse, Dated<Arc<[u8]>>>,
     leases: Cache<Work, Dated<Lease>>,
-    app_data: Cache<u128, Arc<[u8]>>,
+    app_data: Arc<Recent<AppData>>,
     lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
 }
@@ -106,8 +105,7 @@ impl MemoryStoreBuilder {
             used: lru(MAX_USED).expire_after(Forgets).build(),
             outcomes: lru(MAX_USED).expire_after(Forgets).build(),
             leases: lru(MAX_USED).expire_after(Forgets).build(),
-            // It goes with its session. This frees the memory of what comes late.
-            app_data: lru(self.max_sessions).time_to_live(absolute.min(LONGEST_KEPT)).build(),
+            app_data: Arc::new(Recent::new(self.max_sessions, absolute)),
             lifetimes: self.lifetimes,
             clock: self.clock,
         }
@@ -124,6 +122,24 @@ impl Named for Session {
     /// Ids of sessions are random, and nobody but us makes any that are kept.
     fn hash(name: &SessionId, _: &RandomState) -> u64 {
         name.random_half()
+    }
+}
+
+/// The app's data of a session. It goes with the session.
+struct AppData {
+    session: SessionId,
+    data: Arc<[u8]>,
+}
+
+impl Named for AppData {
+    type Name = SessionId;
+
+    fn is(&self, name: &SessionId) -> bool {
+        self.session == *name
+    }
+
+    fn hash(name: &SessionId, random: &RandomState) -> u64 {
+        Session::hash(name, random)
     }
 }
 
@@ -203,7 +219,7 @@ impl MemoryStore {
 
     fn end(&self, id: SessionId) {
         self.sessions.remove(&id);
-        self.app_data.invalidate(&id.as_u128());
+        self.app_data.remove(&id);
     }
 }
 
@@ -226,7 +242,7 @@ impl Store for MemoryStore {
         let now = self.clock.now();
         let kept = self.sessions.get_or_make(&session.id(), now, || session.clone());
         for gone in kept.gone {
-            self.app_data.invalidate(&gone.id().as_u128());
+            self.app_data.remove(&gone.id());
         }
         Ok(session)
     }
@@ -359,24 +375,26 @@ impl Store for MemoryStore {
     }
 
     async fn load_app_data(&self, id: SessionId) -> Result<Option<Arc<[u8]>>, StoreError> {
-        Ok(self.find(id).and_then(|_| self.app_data.get(&id.as_u128())))
+        let data = self.find(id).and_then(|_| self.app_data.get(&id));
+        Ok(data.map(|kept| kept.data.clone()))
     }
 
     async fn save_app_data(&self, id: SessionId, data: Arc<[u8]>) -> Result<bool, StoreError> {
         if self.find(id).is_none() {
             return Ok(false);
         }
-        self.app_data.insert(id.as_u128(), data);
+        let kept = AppData { session: id, data };
+        self.app_data.put(&id, self.clock.now(), Arc::new(kept));
         // The session may have ended in between; then whoever ended it may have been too early to see this.
         let kept = self.find(id).is_some();
         if !kept {
-            self.app_data.invalidate(&id.as_u128());
+            self.app_data.remove(&id);
         }
         Ok(kept)
     }
 
     async fn remove_app_data(&self, id: SessionId) -> Result<(), StoreError> {
-        self.app_data.invalidate(&id.as_u128());
+        self.app_data.remove(&id);
         Ok(())
     }
 }
@@ -552,9 +570,9 @@ mod tests {
         let world = Fixture { store, clock };
         let first = world.sign_in("o1").await.id();
         assert!(world.store.save_app_data(first, Arc::from(*b"1")).await.unwrap());
-        assert!(world.store.app_data.contains_key(&first.as_u128()));
+        assert!(world.store.app_data.get(&first).is_some());
         world.sign_in("o1").await;
-        assert!(!world.store.app_data.contains_key(&first.as_u128()));
+        assert!(world.store.app_data.get(&first).is_none());
     }
 
     #[tokio::test]

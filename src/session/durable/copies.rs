@@ -5,6 +5,7 @@
 //! [`Mark`], and a copy is kept only where nothing has ended since.
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,24 +13,25 @@ use std::{
     time::Duration,
 };
 
-use moka::{policy::EvictionPolicy, sync::Cache};
-
 use super::{
-    super::{AccountSlot, Epoch, Handle, Session, UserKey, UserRecord, UserSlot},
+    super::{
+        AccountSlot, Epoch, Handle, Session, UserKey, UserRecord, UserSlot,
+        recent::{Named, Recent},
+    },
     records::Ended,
 };
 use crate::clock::Timestamp;
 
 /// Sessions of which there are copies, at the most.
 const MOST: u64 = 200_000;
-/// Frees the memory of copies that nobody asks for, by a clock of its own. No copy may be used for so long.
+/// Frees the memory of copies that nobody asks for. No copy may be used for so long.
 const FORGOTTEN: Duration = Duration::from_secs(120);
 const SHARDS: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Copies {
-    sessions: Cache<Handle, Arc<SessionCopy>>,
-    users: Cache<Box<str>, Arc<UserCopy>>,
+    sessions: Recent<SessionCopy>,
+    users: Recent<UserCopy>,
     /// How often something has ended whose name falls into this shard.
     ends: [AtomicU64; SHARDS],
     /// How often everything has.
@@ -38,6 +40,7 @@ pub(super) struct Copies {
 
 #[derive(Debug)]
 struct SessionCopy {
+    handle: Handle,
     session: Arc<Session>,
     user: Arc<UserCopy>,
     until: Timestamp,
@@ -47,9 +50,35 @@ struct SessionCopy {
 /// A user that sessions share.
 #[derive(Debug)]
 pub(super) struct UserCopy {
+    name: Box<str>,
     slot: Arc<UserSlot>,
     /// In seconds since 1970. 0 where the original has ended.
     until: AtomicU64,
+}
+
+impl Named for SessionCopy {
+    type Name = Handle;
+
+    fn is(&self, name: &Handle) -> bool {
+        self.handle == *name
+    }
+
+    /// It is a part of a digest.
+    fn hash(name: &Handle, _: &RandomState) -> u64 {
+        name.half()
+    }
+}
+
+impl Named for UserCopy {
+    type Name = str;
+
+    fn is(&self, name: &str) -> bool {
+        *self.name == *name
+    }
+
+    fn hash(name: &str, random: &RandomState) -> u64 {
+        random.hash_one(name)
+    }
 }
 
 impl UserCopy {
@@ -72,20 +101,9 @@ pub(super) struct Mark {
 
 impl Copies {
     pub(super) fn new() -> Self {
-        let lru = || EvictionPolicy::lru();
         Self {
-            sessions: Cache::builder()
-                .max_capacity(MOST)
-                .eviction_policy(lru())
-                .time_to_live(FORGOTTEN)
-                .build(),
-            users: Cache::builder()
-                .max_capacity(MOST)
-                .eviction_policy(lru())
-                .time_to_live(FORGOTTEN)
-                // Sessions still have what is not in here any more, and nobody could tell it that it has ended.
-                .eviction_listener(|_, copy: Arc<UserCopy>, _| copy.end())
-                .build(),
+            sessions: Recent::new(MOST, FORGOTTEN),
+            users: Recent::new(MOST, FORGOTTEN),
             ends: [const { AtomicU64::new(0) }; SHARDS],
             ends_of_all: AtomicU64::new(0),
         }
@@ -125,11 +143,11 @@ impl Copies {
         until: Timestamp,
         mark: Mark,
     ) {
-        let copy = SessionCopy { session, user, until, ends_of_all: mark.ends_of_all };
-        self.sessions.insert(handle, Arc::new(copy));
+        let copy = SessionCopy { handle, session, user, until, ends_of_all: mark.ends_of_all };
+        self.sessions.put(&handle, until, Arc::new(copy));
         // Whoever ends it first counts and then looks for copies. So one of us sees the other.
         if self.mark(mark.shard) != mark {
-            self.sessions.invalidate(&handle);
+            self.sessions.remove(&handle);
         }
     }
 
@@ -156,9 +174,13 @@ impl Copies {
         } else {
             let account = Arc::new(AccountSlot::new(epoch.account));
             let slot = UserSlot::restore(key.clone(), epoch.user, account, record);
-            let copy = UserCopy { slot: Arc::new(slot), until: AtomicU64::new(until.unix()) };
-            let copy = Arc::new(copy);
-            self.users.insert(name.into(), copy.clone());
+            let copy = Arc::new(UserCopy {
+                name: name.into(),
+                slot: Arc::new(slot),
+                until: AtomicU64::new(until.unix()),
+            });
+            // Sessions still have what is not in here any more, and nobody could tell it that it has ended.
+            self.users.put(name, until, copy.clone()).iter().for_each(|gone| gone.end());
             copy
         };
         if self.mark(mark.shard) != mark {
@@ -177,17 +199,17 @@ impl Copies {
         match ended {
             Ended::Session(handle) => {
                 self.ends[shard_of_session(*handle)].fetch_add(1, Ordering::SeqCst);
-                self.sessions.invalidate(handle);
+                self.sessions.remove(handle);
             }
             Ended::User(name) => {
                 self.ends[shard_of_user(name)].fetch_add(1, Ordering::SeqCst);
-                if let Some(copy) = self.users.remove(name.as_str()) {
+                if let Some(copy) = self.users.remove(name) {
                     copy.end();
                 }
             }
             Ended::Account => {
                 self.ends_of_all.fetch_add(1, Ordering::SeqCst);
-                self.sessions.invalidate_all();
+                self.sessions.clear();
             }
         }
     }
@@ -357,7 +379,6 @@ mod tests {
         let newer = Epoch { user: 9, ..EPOCH };
         let three = world.keep_user(newer, world.copies.mark_user("00ff"));
         assert!(!Arc::ptr_eq(&one, &three));
-        world.copies.users.run_pending_tasks();
         assert!(!world.has(before));
     }
 }

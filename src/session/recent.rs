@@ -5,6 +5,7 @@
 //! caller needs to say once in a while only.
 
 use std::{
+    fmt,
     hash::RandomState,
     mem,
     sync::{
@@ -21,7 +22,7 @@ use crate::clock::Timestamp;
 
 /// Something that can be kept in such a table.
 pub(super) trait Named: Send + Sync {
-    type Name;
+    type Name: ?Sized;
 
     fn is(&self, name: &Self::Name) -> bool;
 
@@ -119,11 +120,27 @@ impl<T: Named> Recent<T> {
             return Found { what: part.at(at).what.clone(), is_made: false, gone: Vec::new() };
         }
         let what = make();
-        part.add(what.clone(), hash, seconds(now));
+        let gone = self.add(&mut part, what.clone(), hash, now);
+        Found { what, is_made: true, gone }
+    }
+
+    /// Puts what has this name in the place of whatever has it, and says what had to go.
+    pub(super) fn put(&self, name: &T::Name, now: Timestamp, what: Arc<T>) -> Vec<Arc<T>> {
+        let (part, hash) = self.part_of(name);
+        let mut part = write(part);
+        let replaced = part.find(name, hash).map(|at| part.remove(at));
+        self.count.fetch_sub(usize::from(replaced.is_some()), Ordering::Relaxed);
+        let mut gone = self.add(&mut part, what, hash, now);
+        gone.extend(replaced);
+        gone
+    }
+
+    fn add(&self, part: &mut Part<T>, what: Arc<T>, hash: u32, now: Timestamp) -> Vec<Arc<T>> {
+        part.add(what, hash, seconds(now));
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let gone = part.make_room(count.saturating_sub(self.most), seconds(now - self.idle));
         self.count.fetch_sub(gone.len(), Ordering::Relaxed);
-        Found { what, is_made: true, gone }
+        gone
     }
 
     pub(super) fn remove(&self, name: &T::Name) -> Option<Arc<T>> {
@@ -132,6 +149,13 @@ impl<T: Named> Recent<T> {
         let at = part.find(name, hash)?;
         self.count.fetch_sub(1, Ordering::Relaxed);
         Some(part.remove(at))
+    }
+
+    pub(super) fn clear(&self) {
+        for part in &self.parts {
+            let part = mem::replace(&mut *write(&part.0), Part::new());
+            self.count.fetch_sub(part.kept.len(), Ordering::Relaxed);
+        }
     }
 
     /// All of them, in no order, part by part as they are when it is their turn.
@@ -146,6 +170,14 @@ impl<T: Named> Recent<T> {
         let [a, b, c, d, lower @ ..] = T::hash(name, &self.random).to_be_bytes();
         let upper = u32::from_be_bytes([a, b, c, d]) as usize;
         (&self.parts[upper % self.parts.len()].0, u32::from_be_bytes(lower))
+    }
+}
+
+impl<T> fmt::Debug for Recent<T> {
+    /// How many, and nothing of what: their names may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.count.load(Ordering::Relaxed);
+        f.debug_struct("Recent").field("count", &count).finish_non_exhaustive()
     }
 }
 
@@ -297,6 +329,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Make(u16),
+        Put(u16),
         Use(u16),
         Remove(u16),
         Wait(u64),
@@ -305,6 +338,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => (0..30_u16).prop_map(Step::Make),
+            1 => (0..30_u16).prop_map(Step::Put),
             2 => (0..30_u16).prop_map(Step::Use),
             1 => (0..30_u16).prop_map(Step::Remove),
             1 => (0..60_u64).prop_map(Step::Wait),
@@ -337,6 +371,20 @@ mod tests {
                             gone.push(list.remove(0).0);
                         }
                         prop_assert_eq!(found.gone.iter().map(|it| it.0).collect::<Vec<_>>(), gone);
+                    }
+                    Step::Put(number) => {
+                        let gone = table.put(&number, Timestamp::from_unix(now), Arc::new(Number(number)));
+                        let replaced = place(number, &list).map(|at| list.remove(at).0);
+                        list.push((number, now));
+                        let mut expected = Vec::new();
+                        while list.len() > 1
+                            && (list.len() as u64 > most
+                                || (expected.len() < DROPPED_AT_ONCE && list[0].1 + IDLE.as_secs() < now))
+                        {
+                            expected.push(list.remove(0).0);
+                        }
+                        expected.extend(replaced);
+                        prop_assert_eq!(gone.iter().map(|it| it.0).collect::<Vec<_>>(), expected);
                     }
                     Step::Use(number) => {
                         table.used(&number, Timestamp::from_unix(now));
