@@ -60,7 +60,7 @@ fn is_no_yes(answer: &HeaderMap) -> bool {
 
 fn ask(dialect: Dialect, head: &Parts) -> Told<'static> {
     let world = World::get();
-    world.wait(answer(&world.sites, dialect, head))
+    world.wait(answer(&world.sites, dialect, head.clone()))
 }
 
 /// What holds for every answer.

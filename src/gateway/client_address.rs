@@ -58,12 +58,13 @@ impl TrustedProxies {
         peer: &ClientAddress,
         headers: &HeaderMap,
     ) -> Result<ClientAddress, Unparsable> {
-        if !self.is_trusted(peer.ip) {
+        let mut hops = hops(headers).peekable();
+        if hops.peek().is_none() || !self.is_trusted(peer.ip) {
             return Ok(peer.clone());
         }
         let mut ip = peer.ip;
         let mut chain = vec![ip];
-        for hop in hops(headers) {
+        for hop in hops {
             ip = address(hop).ok_or(Unparsable::Hop)?;
             chain.push(ip);
             if !self.is_trusted(ip) {

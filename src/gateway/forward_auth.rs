@@ -86,7 +86,7 @@ pub(crate) struct Told<'a> {
 }
 
 /// Answers a front proxy that is allowed to ask. `head` is its own request.
-pub(crate) async fn answer<'a>(sites: &'a Sites, dialect: Dialect, head: &Parts) -> Told<'a> {
+pub(crate) async fn answer(sites: &Sites, dialect: Dialect, head: Parts) -> Told<'_> {
     let mut told = match original(dialect, head) {
         Ok(original) => {
             let told = judge(sites, dialect, &original).await;
@@ -184,14 +184,28 @@ fn refusal(dialect: Dialect, mut answer: Response<Full<Bytes>>) -> Response<Full
 /// A yes, with what the app is to be told: who it is, and the cookies without ours.
 fn allow(route: &Route, visitor: &Visitor, original: &Parts) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::default());
-    let mut cookies = HeaderMap::new();
-    proxy::tell_theirs(&original.headers, &mut cookies);
-    // An empty line takes the place of the browser's; without any, some front proxies would leave that.
-    let left = cookies.remove(header::COOKIE).unwrap_or(HeaderValue::from_static(""));
-    answer.headers_mut().insert(header::COOKIE, left);
     let headers = answer.headers_mut();
+    // Room for whatever may come.
+    headers.reserve(16);
+    // An empty line takes the place of the browser's; without any, some front proxies would leave that.
+    let mut cookies = OneLine(HeaderValue::from_static(""));
+    proxy::tell_theirs(&original.headers, &mut cookies);
+    headers.insert(header::COOKIE, cookies.0);
     route.introduce(visitor.user()).tell(&mut |name, value| headers.line(name, value));
     answer
+}
+
+/// The one line that is told.
+struct OneLine(HeaderValue);
+
+impl Lines for OneLine {
+    fn line(&mut self, _: &HeaderName, value: &[u8]) {
+        self.0 = HeaderValue::from_bytes(value).expect("parts of header values make one");
+    }
+
+    fn known(&mut self, _: &HeaderName, value: &HeaderValue) {
+        self.0 = value.clone();
+    }
 }
 
 fn deny(dialect: Dialect, status: StatusCode, word: &'static str) -> Response<Full<Bytes>> {
@@ -200,7 +214,32 @@ fn deny(dialect: Dialect, status: StatusCode, word: &'static str) -> Response<Fu
 }
 
 /// The original request, as the front proxy describes it: its own method, host and target, and the browser's headers.
-fn original(dialect: Dialect, head: &Parts) -> Result<Parts, BadMetadata> {
+fn original(dialect: Dialect, mut head: Parts) -> Result<Parts, BadMetadata> {
+    let (method, host, target) = described(dialect, &head)?;
+    if !is_host(&host) {
+        return Err(BadMetadata::Unreadable("the original host"));
+    }
+    let host = HeaderValue::from_str(host.as_str())
+        .map_err(|_| BadMetadata::Unreadable("the original host"))?;
+    if !target.as_str().starts_with('/') {
+        return Err(BadMetadata::Path);
+    }
+    head.method = method;
+    head.uri = Uri::from(target);
+    head.headers.insert(header::HOST, host);
+    // What the front proxy will serve is the path as it came, so another form of it is of no use.
+    let path = head.uri.path().to_owned();
+    match canonicalise(&mut head) {
+        Ok(()) if head.uri.path() == path => Ok(head),
+        _ => Err(BadMetadata::Path),
+    }
+}
+
+/// What the front proxy says of the original request.
+fn described(
+    dialect: Dialect,
+    head: &Parts,
+) -> Result<(Method, Authority, PathAndQuery), BadMetadata> {
     let headers = &head.headers;
     let (method, host, target) = match dialect {
         Dialect::Oracle | Dialect::Refusal if headers.contains_key(ORIGINAL_URL) => {
@@ -222,7 +261,7 @@ fn original(dialect: Dialect, head: &Parts) -> Result<Parts, BadMetadata> {
             if !says(FORWARDED_METHOD, method) || !says(FORWARDED_URI, target.as_str()) {
                 return Err(BadMetadata::Contradiction);
             }
-            (method, host.to_string(), target.to_string())
+            return Ok((read_method(method)?, host.clone(), target.clone()));
         }
         Dialect::Oracle | Dialect::Refusal | Dialect::Forward => {
             check_scheme(
@@ -232,7 +271,7 @@ fn original(dialect: Dialect, head: &Parts) -> Result<Parts, BadMetadata> {
             let method = one(headers, &FORWARDED_METHOD, "X-Forwarded-Method")?;
             let host = one(headers, &FORWARDED_HOST, "X-Forwarded-Host")?;
             let target = one(headers, &FORWARDED_URI, "X-Forwarded-Uri")?;
-            (method, host.to_owned(), target.to_owned())
+            (method, host, target)
         }
         Dialect::ExtAuthz => {
             let host = one(headers, &header::HOST, "Host")?;
@@ -240,38 +279,24 @@ fn original(dialect: Dialect, head: &Parts) -> Result<Parts, BadMetadata> {
             let target = target.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix(EXT_AUTHZ));
             let target = target.filter(|target| target.starts_with('/'));
             let target = target.ok_or(BadMetadata::Path)?;
-            (head.method.as_str(), host.to_owned(), target.to_owned())
+            (head.method.as_str(), host, target)
         }
     };
-    let method: Method =
-        method.parse().map_err(|_| BadMetadata::Unreadable("the original method"))?;
-    if !is_host(&host) {
-        return Err(BadMetadata::Unreadable("the original host"));
-    }
-    let host =
-        HeaderValue::from_str(&host).map_err(|_| BadMetadata::Unreadable("the original host"))?;
+    // The parser would drop a fragment, and front proxies do not.
     if !target.starts_with('/') || target.contains('#') {
         return Err(BadMetadata::Path);
     }
-    let target: PathAndQuery = target.parse().map_err(|_| BadMetadata::Path)?;
+    let host = host.parse().map_err(|_| BadMetadata::Unreadable("the original host"))?;
+    Ok((read_method(method)?, host, target.parse().map_err(|_| BadMetadata::Path)?))
+}
 
-    let (mut original, ()) = http::Request::new(()).into_parts();
-    original.method = method;
-    original.uri = Uri::from(target);
-    original.headers = headers.clone();
-    original.extensions = head.extensions.clone();
-    original.headers.insert(header::HOST, host);
-    // What the front proxy will serve is the path as it came, so another form of it is of no use.
-    let path = original.uri.path().to_owned();
-    match canonicalise(&mut original) {
-        Ok(()) if original.uri.path() == path => Ok(original),
-        _ => Err(BadMetadata::Path),
-    }
+fn read_method(method: &str) -> Result<Method, BadMetadata> {
+    method.parse().map_err(|_| BadMetadata::Unreadable("the original method"))
 }
 
 /// Whether this is one host, with a port that there is, or without any.
-fn is_host(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
+fn is_host(authority: &Authority) -> bool {
+    let host = authority.as_str();
     let has_good_port = authority.host() == host || authority.port_u16().is_some();
     has_good_port && !host.contains(['/', '@', '\\', ',', ' ', '?', '#'])
 }
@@ -308,7 +333,7 @@ mod tests {
     type Lines<'a> = Vec<(&'static str, &'a str)>;
 
     fn described(dialect: Dialect, lines: &[(&'static str, &str)]) -> Result<String, BadMetadata> {
-        let original = original(dialect, &asked("/_wx/auth", lines))?;
+        let original = original(dialect, asked("/_wx/auth", lines))?;
         let host = original.headers[header::HOST].to_str().unwrap().to_owned();
         Ok(format!("{} {host} {}", original.method, original.uri))
     }
@@ -346,7 +371,7 @@ mod tests {
             assert_eq!(described(dialect, &traefik()).unwrap(), "PUT h5.example.com /a?b");
         }
         let envoy = asked("/_wx/ext-authz/a?b", &[("host", "h5.example.com")]);
-        let original = original(Dialect::ExtAuthz, &envoy).unwrap();
+        let original = original(Dialect::ExtAuthz, envoy).unwrap();
         assert_eq!(original.uri, "/a?b");
         assert_eq!(original.headers["host"], "h5.example.com");
     }
@@ -417,10 +442,10 @@ mod tests {
         }
         for uri in ["/_wx/ext-authz", "/_wx/ext-authz//a", "/_wx/ext-authz/a/../b"] {
             let asked = asked(uri, &[("host", "h5.example.com")]);
-            assert!(original(Dialect::ExtAuthz, &asked).is_err(), "{uri}");
+            assert!(original(Dialect::ExtAuthz, asked).is_err(), "{uri}");
         }
         let nobody = asked("/_wx/ext-authz/a", &[]);
-        assert!(original(Dialect::ExtAuthz, &nobody).is_err());
+        assert!(original(Dialect::ExtAuthz, nobody).is_err());
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Front {
         if let Some(dialect) =
             dialect.filter(|_| self.plan.sites.iter().any(|site| site.forward_auth))
         {
-            return Box::pin(self.vouch(dialect, &head, sender, access)).await;
+            return Box::pin(self.vouch(dialect, head, sender, access)).await;
         }
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let Some(site) = host.and_then(|host| self.plan.sites.of(host)) else {
@@ -219,7 +219,7 @@ impl Front {
     async fn vouch(
         &self,
         dialect: Dialect,
-        head: &Parts,
+        head: Parts,
         sender: &Sender<'_>,
         access: &mut Access,
     ) -> Answered {
