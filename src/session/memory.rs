@@ -27,7 +27,7 @@ use super::{
     user::{AccountSlot, UserChange, UserKey, UserSlot},
 };
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     wechat::AppId,
 };
 
@@ -42,9 +42,9 @@ pub struct MemoryStore {
     users: Arc<Recent<UserSlot>>,
     /// As many as there are in the configuration.
     accounts: Arc<Mutex<HashMap<AppId, Arc<AccountSlot>>>>,
-    used: Cache<OneUse, Dated<()>>,
-    outcomes: Cache<OneUse, Dated<Arc<[u8]>>>,
-    leases: Cache<Work, Dated<Lease>>,
+    used: Notes,
+    outcomes: Notes,
+    leases: Notes,
     app_data: Arc<Recent<AppData>>,
     lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
@@ -102,9 +102,9 @@ impl MemoryStoreBuilder {
             sessions: Arc::new(Recent::new(self.max_sessions, idle.min(absolute))),
             users: Arc::new(Recent::new(self.max_users, absolute)),
             accounts: Arc::default(),
-            used: lru(MAX_USED).expire_after(Forgets).build(),
-            outcomes: lru(MAX_USED).expire_after(Forgets).build(),
-            leases: lru(MAX_USED).expire_after(Forgets).build(),
+            used: notes(),
+            outcomes: notes(),
+            leases: notes(),
             app_data: Arc::new(Recent::new(self.max_sessions, absolute)),
             lifetimes: self.lifetimes,
             clock: self.clock,
@@ -155,18 +155,31 @@ impl Named for UserSlot {
     }
 }
 
-/// moka takes no time above a thousand years.
-const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// What is kept for a while, by the name of what it is about. Of one kind, so that it is one piece of code.
+type Notes = Cache<String, Dated<Note>>;
 
-/// One-use records are small, and made only by who holds a pending login.
-const MAX_USED: u64 = 1_000_000;
+#[derive(Clone, PartialEq)]
+enum Note {
+    Used,
+    Outcome(Arc<[u8]>),
+    Lease(Lease),
+}
 
-fn lru<K, V>(capacity: u64) -> moka::sync::CacheBuilder<K, V, Cache<K, V>>
-where
-    K: Eq + std::hash::Hash + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru())
+/// They are small, and made only by who holds a pending login.
+const MOST_NOTES: u64 = 1_000_000;
+
+fn notes() -> Notes {
+    let notes = Cache::builder().max_capacity(MOST_NOTES).eviction_policy(EvictionPolicy::lru());
+    notes.expire_after(Forgets).build()
+}
+
+/// True where there was no note by this name that is still good, so that this is the one.
+fn note_first(notes: &Notes, name: &str, note: Dated<Note>, now: Timestamp) -> bool {
+    let outcome = notes.entry_by_ref(name).and_compute_with(|present| match present {
+        Some(entry) if entry.value().is_good(now) => Op::Nop,
+        _ => Op::Put(note),
+    });
+    matches!(outcome, CompResult::Inserted(_) | CompResult::ReplacedWith(_))
 }
 
 impl Default for MemoryStore {
@@ -333,11 +346,7 @@ impl Store for MemoryStore {
 
     async fn claim(&self, once: &OneUse, life: Duration) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        let outcome = self.used.entry_by_ref(once).and_compute_with(|present| match present {
-            Some(entry) if entry.value().is_good(now) => Op::Nop,
-            _ => Op::Put(Dated::new((), now, life)),
-        });
-        Ok(matches!(outcome, CompResult::Inserted(_) | CompResult::ReplacedWith(_)))
+        Ok(note_first(&self.used, once.as_str(), Dated::new(Note::Used, now, life), now))
     }
 
     async fn settle(
@@ -346,29 +355,29 @@ impl Store for MemoryStore {
         outcome: &[u8],
         life: Duration,
     ) -> Result<(), StoreError> {
-        let outcome = Dated::new(outcome.into(), self.clock.now(), life);
-        self.outcomes.insert(once.clone(), outcome);
+        let outcome = Dated::new(Note::Outcome(outcome.into()), self.clock.now(), life);
+        self.outcomes.insert(once.as_str().to_owned(), outcome);
         Ok(())
     }
 
     async fn outcome(&self, once: &OneUse) -> Result<Option<Vec<u8>>, StoreError> {
-        let outcome = self.outcomes.get(once).filter(|dated| dated.is_good(self.clock.now()));
-        Ok(outcome.map(|dated| dated.what.to_vec()))
+        let noted = self.outcomes.get(once.as_str());
+        let noted = noted.filter(|dated| dated.is_good(self.clock.now()));
+        Ok(noted.and_then(|dated| match dated.what {
+            Note::Outcome(outcome) => Some(outcome.to_vec()),
+            Note::Used | Note::Lease(_) => None,
+        }))
     }
 
     async fn lease(&self, work: &Work, life: Duration) -> Result<Option<Lease>, StoreError> {
         let (now, lease) = (self.clock.now(), Lease::random());
-        let taken = self.leases.entry_by_ref(work).and_compute_with(|present| match present {
-            Some(entry) if entry.value().is_good(now) => Op::Nop,
-            _ => Op::Put(Dated::new(lease, now, life)),
-        });
-        let is_ours = matches!(taken, CompResult::Inserted(_) | CompResult::ReplacedWith(_));
-        Ok(is_ours.then_some(lease))
+        let note = Dated::new(Note::Lease(lease), now, life);
+        Ok(note_first(&self.leases, work.as_str(), note, now).then_some(lease))
     }
 
     async fn release(&self, work: &Work, lease: Lease) -> Result<(), StoreError> {
-        self.leases.entry_by_ref(work).and_compute_with(|present| match present {
-            Some(entry) if entry.value().what == lease => Op::Remove,
+        self.leases.entry_by_ref(work.as_str()).and_compute_with(|present| match present {
+            Some(entry) if entry.value().what == Note::Lease(lease) => Op::Remove,
             _ => Op::Nop,
         });
         Ok(())
@@ -403,7 +412,7 @@ impl Store for MemoryStore {
 mod tests {
     use super::*;
     use crate::{
-        clock::{ManualClock, Timestamp},
+        clock::ManualClock,
         wechat::{AppId, OpenId, Scope},
     };
 
@@ -492,9 +501,9 @@ mod tests {
         }
         let kept = |name| {
             [
-                store.used.contains_key(&code(name)),
-                store.outcomes.contains_key(&code(name)),
-                store.leases.contains_key(&work(name)),
+                store.used.contains_key(code(name).as_str()),
+                store.outcomes.contains_key(code(name).as_str()),
+                store.leases.contains_key(work(name).as_str()),
             ]
         };
         assert_eq!((kept("over"), kept("good")), ([false; 3], [true; 3]));

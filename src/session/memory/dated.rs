@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use moka::Expiry;
 
-use super::LONGEST_KEPT;
 use crate::clock::Timestamp;
+
+/// moka takes no time above a thousand years.
+const LONGEST_KEPT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// What is good for a while.
 #[derive(Clone, Copy)]
