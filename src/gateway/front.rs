@@ -37,6 +37,8 @@ const JWKS: &str = "/_wx/jwks.json";
 #[derive(Debug)]
 pub(super) struct Front {
     plan: Arc<Plan>,
+    /// Whether any site has doors, which may tell people where they come from.
+    has_doors: bool,
     upstreams: Vec<Arc<Upstream>>,
     by_spec: HashMap<UpstreamSpec, Arc<Upstream>>,
     log: AccessLog,
@@ -83,8 +85,10 @@ impl Front {
             upstreams.push(upstream);
         }
         let nowhere = metrics.no_route();
+        let has_doors = plan.sites.iter().any(Site::has_doors);
         Ok(Self {
             plan,
+            has_doors,
             upstreams,
             by_spec,
             log,
@@ -130,7 +134,9 @@ impl Front {
 
         let answered = match (client, proxy::check_target(&mut head)) {
             (Ok(client), Ok(())) => {
-                head.extensions.insert(ClientAddr(client.ip));
+                if self.has_doors {
+                    head.extensions.insert(ClientAddr(client.ip));
+                }
                 let sender = Sender { client, request_id: &request_id, conn };
                 self.handle(head, body, &sender, &mut access).await
             }

@@ -115,6 +115,11 @@ impl Site {
     pub(super) fn answers_proxies(&self) -> bool {
         self.forward_auth
     }
+
+    pub(super) fn has_doors(&self) -> bool {
+        let mut gates = self.others.iter().map(|(_, gate)| gate).chain([&self.gate]);
+        gates.any(Gate::has_doors)
+    }
 }
 
 /// One route: what it asks, and where it leads.

@@ -384,6 +384,12 @@ impl Gate {
         }
     }
 
+    /// Whether there is another way in than our own pages.
+    #[cfg(feature = "gateway")]
+    pub(crate) fn has_doors(&self) -> bool {
+        !self.0.doors.is_empty()
+    }
+
     fn site(&self) -> Site<'_> {
         let kind = self.0.account.kind();
         let every = kind == AccountKind::Website

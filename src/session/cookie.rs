@@ -1,6 +1,6 @@
 //! Our cookies: their names, how they are set and expired, and how they are found in a request.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header::COOKIE};
@@ -86,7 +86,7 @@ impl<'a> Cookies<'a> {
         let wanted = self.session_name().as_bytes();
         let mut found = None;
         for line in headers.get_all(COOKIE) {
-            for pair in line.as_bytes().split(is_semicolon) {
+            for pair in parts(line.as_bytes()) {
                 // Most are seen to be others at their first letter.
                 let pair = pair.trim_ascii_start();
                 if pair.starts_with(wanted) {
@@ -114,11 +114,18 @@ impl<'a> Cookies<'a> {
 }
 
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(is_semicolon))
-        .map(name_and_value)
+    headers.get_all(COOKIE).iter().flat_map(|line| parts(line.as_bytes())).map(name_and_value)
+}
+
+/// The parts of a `Cookie` or `Set-Cookie` header.
+pub(crate) fn parts(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr::memchr(b';', line);
+        rest = end.map(|end| &line[end + 1..]);
+        Some(&line[..end.unwrap_or(line.len())])
+    })
 }
 
 /// Name and value of one part of a `Cookie` header, without the white space around them.
@@ -130,11 +137,6 @@ pub(crate) fn name_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
     (name.trim_ascii(), value.trim_ascii())
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // The form that `split` wants.
-fn is_semicolon(byte: &u8) -> bool {
-    *byte == b';'
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +144,14 @@ mod tests {
     fn request(lines: &[&[u8]]) -> HeaderMap {
         let line = |bytes: &&[u8]| (COOKIE, HeaderValue::from_bytes(bytes).unwrap());
         lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_line_is_split_at_its_semicolons_and_nowhere_else() {
+        let all = |line: &'static str| parts(line.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(all("a=1; b=2;c"), [&b"a=1"[..], b" b=2", b"c"]);
+        assert_eq!(all(""), [b""]);
+        assert_eq!(all(";,;"), [&b""[..], b",", b""]);
     }
 
     #[test]

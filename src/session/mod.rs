@@ -19,6 +19,7 @@ mod id;
 mod key_file;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg_attr(not(feature = "memory"), allow(dead_code))] // Copies alone need less of it.
 mod recent;
 mod seal;
 #[allow(clippy::module_inception)] // The session is the one thing in here with that name.

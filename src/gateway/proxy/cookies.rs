@@ -12,12 +12,12 @@ use crate::session::cookie;
 pub(crate) fn tell_theirs(headers: &HeaderMap, lines: &mut impl Lines) {
     let mut present = headers.get_all(COOKIE).iter();
     let (Some(first), rest) = (present.next(), present.next()) else { return };
-    if rest.is_none() && !first.as_bytes().split(is_semicolon).any(cookie::is_our_pair) {
+    if rest.is_none() && !cookie::parts(first.as_bytes()).any(cookie::is_our_pair) {
         lines.known(&COOKIE, first);
         return;
     }
     let mut left = Vec::with_capacity(first.len());
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(is_semicolon));
+    let pairs = headers.get_all(COOKIE).iter().flat_map(|line| cookie::parts(line.as_bytes()));
     for pair in pairs.filter(|pair| !cookie::is_our_pair(pair) && !pair.trim_ascii().is_empty()) {
         if !left.is_empty() {
             left.extend_from_slice(b"; ");
@@ -37,7 +37,7 @@ pub(super) fn cut_stolen(headers: &mut HeaderMap) {
         while let [b'=' | b' ' | b'\t', rest @ ..] = pair {
             pair = rest;
         }
-        let pair = pair.split(is_semicolon).next().unwrap_or_default();
+        let pair = cookie::parts(pair).next().unwrap_or_default();
         cookie::is_our_pair(pair)
     };
     let Entry::Occupied(present) = headers.entry(SET_COOKIE) else { return };
@@ -50,11 +50,6 @@ pub(super) fn cut_stolen(headers: &mut HeaderMap) {
     for line in kept {
         headers.append(SET_COOKIE, line);
     }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // The form that `split` wants.
-fn is_semicolon(byte: &u8) -> bool {
-    *byte == b';'
 }
 
 #[cfg(test)]
@@ -153,7 +148,7 @@ mod tests {
             let line: Vec<u8> =
                 (0..count).flat_map(|_| random.choice(PARTS).unwrap().to_vec()).collect();
             let pairs = |line: &[u8]| -> Vec<Vec<u8>> {
-                let trimmed = line.split(is_semicolon).map(|pair| pair.trim_ascii().to_vec());
+                let trimmed = cookie::parts(line).map(|pair| pair.trim_ascii().to_vec());
                 trimmed.filter(|pair| !pair.is_empty()).collect()
             };
             let name =
