@@ -40,3 +40,6 @@ pub(crate) use target::check_target;
 pub(super) use tunnel::Terms;
 pub(super) use upstream::{Exchange, Upstream};
 pub use url::{InvalidUpstream, UpstreamSpec, UpstreamUrl};
+
+/// How large the head of an answer may be, in bytes, whatever the upstream speaks.
+const LARGEST_HEAD: u32 = 64 * 1024;

@@ -29,6 +29,7 @@ use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
 use super::{
+    LARGEST_HEAD,
     body::UpstreamBody,
     failure::Failure,
     http1::{LONGEST_IDLE, MOST_IDLE},
@@ -48,8 +49,6 @@ const CONNECTION_WINDOW: u32 = 1 << 30;
 /// An upstream whose machine is gone says nothing. Asked this often while a request is open.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// As much as an HTTP/1.1 answer may have in its head.
-const LARGEST_HEAD: u32 = 64 * 1024;
 
 /// An upstream over HTTP/2 or TLS, as one core uses it.
 pub(super) struct Shared {

@@ -10,9 +10,10 @@ use http::{
 use hyper::ext::ReasonPhrase;
 
 use super::ending::{BadLength, Ending};
+use crate::gateway::proxy;
 
-/// A head that is larger than this is refused, as one of HTTP/2 is.
-pub(super) const LARGEST_HEAD: usize = 64 * 1024;
+/// Refused is what is larger.
+pub(super) const LARGEST_HEAD: usize = proxy::LARGEST_HEAD as usize;
 /// A head with more headers is refused.
 const MOST_HEADERS: usize = 100;
 
