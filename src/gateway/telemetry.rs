@@ -3,7 +3,12 @@
 use std::io::{self, IsTerminal};
 
 use tracing::{Level, Subscriber};
-use tracing_subscriber::{Registry, filter::Targets, fmt::MakeWriter, layer::SubscriberExt};
+use tracing_subscriber::{
+    Registry,
+    filter::{ParseError, Targets},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+};
 
 /// Where the level of the logs is looked for, in this order.
 const VARIABLES: [&str; 2] = ["WXGATE_LOG", "RUST_LOG"];
@@ -41,9 +46,23 @@ fn set(subscriber: impl Subscriber + Send + Sync) {
 fn filter(read: impl Fn(&str) -> Option<String>) -> Result<Targets, String> {
     let set = VARIABLES.iter().find_map(|name| Some((name, read(name)?)));
     match set {
-        Some((name, text)) => text.parse().map_err(|error| format!("{name}={text:?}: {error}")),
+        Some((name, text)) => targets(&text).map_err(|error| format!("{name}={text:?}: {error}")),
         None => Ok(Targets::new().with_default(Level::INFO)),
     }
+}
+
+/// Reads levels and `target=level`, apart by commas. By itself the library takes a piece that it cannot use for a target
+/// that nothing has, and so for silence.
+fn targets(text: &str) -> Result<Targets, String> {
+    let pieces = text.split(',').map(str::trim).filter(|piece| !piece.is_empty());
+    let pieces: Vec<_> = pieces.collect();
+    for piece in &pieces {
+        let target = piece.split_once('=').map_or(*piece, |(target, _)| target);
+        if !target.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:-.".contains(&byte)) {
+            return Err(format!("{piece:?} is neither a level nor a target and its level"));
+        }
+    }
+    pieces.join(",").parse().map_err(|error: ParseError| error.to_string())
 }
 
 fn text<W>(filter: Targets, writer: W, colours: bool) -> impl Subscriber + Send + Sync
@@ -166,5 +185,20 @@ mod tests {
         assert_eq!(both.unwrap().to_string(), "debug");
         let error = read(&[("WXGATE_LOG", "wxgate=loud")]).unwrap_err();
         assert!(error.contains("WXGATE_LOG") && error.contains("wxgate=loud"), "{error}");
+    }
+
+    #[test]
+    fn a_filter_is_levels_and_targets_and_nothing_is_silenced_by_mistake() {
+        for same in
+            ["info,wxgate::access=off", "info, wxgate::access=off", ",info,,wxgate::access=off,"]
+        {
+            let filter = targets(same).unwrap();
+            assert!(filter.would_enable("wxgate", &Level::INFO), "{same}");
+            assert!(!filter.would_enable("wxgate", &Level::DEBUG), "{same}");
+            assert!(!filter.would_enable("wxgate::access", &Level::ERROR), "{same}");
+        }
+        for bad in ["wxgate=loud", "wxgate[span]=debug", "info,wx gate=debug", "wxgate = debug"] {
+            assert!(targets(bad).is_err(), "{bad}");
+        }
     }
 }
