@@ -166,6 +166,7 @@ impl Copies {
         let copy = if let Some(known) = known {
             known.slot.replace(record);
             known.until.store(until.unix(), Ordering::SeqCst);
+            self.users.used(name, until);
             // Who has lost its place meanwhile could not be told that it has ended.
             if !self.users.get(name).is_some_and(|placed| Arc::ptr_eq(&placed, &known)) {
                 known.end();
