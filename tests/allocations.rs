@@ -29,7 +29,7 @@ static ALLOCATOR: dhat::Alloc = dhat::Alloc;
 /// What an app's request takes that passes the layer, beside what it takes without.
 const LAYER: u64 = 6;
 /// What the gateway takes to read a request, pass it on to the upstream and bring the answer back.
-const GATEWAY: u64 = 20;
+const GATEWAY: u64 = 17;
 
 const REQUESTS: u64 = 1000;
 

@@ -88,6 +88,14 @@ def sign_in(gateway):
     return f"wxgate={session.value}"
 
 
+def more_of(connection):
+    """What comes next, which has to be something."""
+    piece = connection.recv(65536)
+    if not piece:
+        raise SystemExit("the gateway has closed the connection within an answer")
+    return piece
+
+
 def ask(gateway, path, more, times):
     """Sends the same request so many times on one connection."""
     head = f"GET {path} HTTP/1.1\nHost: 127.0.0.1:{gateway}\n{BROWSER}{more}\n".replace("\n", "\r\n").encode()
@@ -96,12 +104,12 @@ def ask(gateway, path, more, times):
         connection.sendall(head)
         answer = b""
         while b"\r\n\r\n" not in answer:
-            answer += connection.recv(65536)
+            answer += more_of(connection)
         head_of_answer, _, body = answer.partition(b"\r\n\r\n")
         assert head_of_answer.startswith(b"HTTP/1.1 200 "), head_of_answer
         length = re.search(rb"(?i)content-length: (\d+)", head_of_answer)
         while len(body) < int(length[1] if length else 0):
-            body += connection.recv(65536)
+            body += more_of(connection)
     connection.close()
 
 

@@ -75,11 +75,12 @@ impl Future for HeadSleep {
     /// hyper polls it whenever it has read something and the head is still not whole.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
+        let mut alarm = lock(&this.alarm);
         if !this.begun && this.pulse.head_has_begun() {
             this.begun = true;
-            lock(&this.alarm).set(time::Instant::now() + this.limit);
+            alarm.set(time::Instant::now() + this.limit);
         }
-        lock(&this.alarm).poll(context)
+        alarm.poll(context)
     }
 }
 
