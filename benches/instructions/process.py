@@ -114,6 +114,8 @@ def ask(gateway, path, more, times):
 
 
 def main():
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+        raise SystemExit("usage: benches/instructions/process.py PATH, that of a wxgate program")
     wxgate = Path(sys.argv[1]).resolve()
     pages = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=serve_pages, args=(pages,), daemon=True).start()
