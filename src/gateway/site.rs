@@ -237,7 +237,72 @@ impl Identity for Introduction<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
+    use http::HeaderMap;
+
     use super::*;
+    use crate::{
+        clock::Timestamp,
+        gateway::proxy::{self, Forwarding, Length},
+        session::{
+            AccountSlot, NewSession, Profile, Session, Subject, UserChange, UserKey, UserSlot,
+        },
+        wechat::{AppId, OpenId, Scope, UnionId},
+    };
+
+    /// Somebody of whom everything is known.
+    fn known() -> WechatUser {
+        let key = UserKey {
+            appid: AppId::parse("wx0123456789abcdef").unwrap(),
+            openid: OpenId::parse("o6_alice").unwrap(),
+        };
+        let slot = UserSlot::new(key, Arc::new(AccountSlot::new(1)), UserChange::default());
+        let profile = Profile { nickname: "ours".into(), avatar: Some("https://a/0".into()) };
+        slot.update(&UserChange {
+            unionid: UnionId::parse("u1").ok(),
+            profile: Some((profile, Timestamp::from_unix(1))),
+            phone: Some("+8613580006666".into()),
+            ..UserChange::default()
+        });
+        let at = Timestamp::from_unix(1);
+        let user = Arc::new(slot);
+        let new = NewSession { user, scope: Scope::Userinfo, signed_in_at: at, begins_at: at };
+        WechatUser::new(Arc::new(Session::begin(new)), Subject::Unionid)
+    }
+
+    #[test]
+    fn c11_all_that_an_app_is_told_of_somebody_is_told_by_us_alone() {
+        let (user, inject) =
+            (known(), Inject { headers: true, x_auth_request: true, html: false, assertion: None });
+        let assertion = Some(HeaderValue::from_static("signed"));
+        let identity = Introduction { inject: &inject, user: Some(&user), assertion };
+        let mut ours = HeaderMap::new();
+        identity.tell(&mut |name, value| {
+            ours.append(name, HeaderValue::from_bytes(value).unwrap());
+        });
+        assert_eq!(ours.len(), 13, "{ours:?}");
+        let mut request = http::Request::builder().uri("/").header("host", "h5.example.com");
+        for name in ours.keys() {
+            for spelled in [name.as_str().to_owned(), name.as_str().replace('-', "_")] {
+                request = request.header(spelled, "spoofed");
+            }
+        }
+        let head = request.header("x-harmless", "1").body(()).unwrap().into_parts().0;
+        let mut told = HeaderMap::new();
+        let forwarding = Forwarding {
+            client: &IpAddr::from([192, 0, 2, 7]).into(),
+            scheme: "https",
+            underscores: true,
+            host: None,
+            request_id: &HeaderValue::from_static("id-1"),
+            identity: &identity,
+        };
+        proxy::tell(&head, Length::NoBody, &forwarding, &mut told);
+        assert!(!told.values().any(|value| value == "spoofed"), "{told:?}");
+        assert!(ours.iter().all(|(name, value)| told.get_all(name).iter().eq([value])));
+        assert_eq!(told["x-harmless"], "1");
+    }
 
     #[test]
     fn c28_hosts_are_compared_in_lower_case_without_port_and_dot() {
